@@ -1,0 +1,30 @@
+# Flags.cmake: the language, the warnings and the build modes, the same for every target.
+
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS ON)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+
+if(NOT CMAKE_BUILD_TYPE)
+    set(CMAKE_BUILD_TYPE RelWithDebInfo CACHE STRING "Build type" FORCE)
+endif()
+set(CMAKE_C_FLAGS_RELWITHDEBINFO "-O2 -g")
+
+add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wstrict-prototypes -Wvla -Werror
+                    -fno-omit-frame-pointer)
+add_compile_definitions(MERIDIAN_VERSION="${PROJECT_VERSION}")
+
+if(MERIDIAN_FUZZ)
+    if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
+        message(FATAL_ERROR "MERIDIAN_FUZZ needs clang: configure with -DCMAKE_C_COMPILER=clang")
+    endif()
+    if(MERIDIAN_SANITIZE)
+        message(FATAL_ERROR "MERIDIAN_FUZZ brings its own sanitizers: leave MERIDIAN_SANITIZE empty")
+    endif()
+    add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=address,undefined)
+elseif(MERIDIAN_SANITIZE)
+    add_compile_options(-fsanitize=${MERIDIAN_SANITIZE} -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${MERIDIAN_SANITIZE})
+endif()
