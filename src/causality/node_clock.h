@@ -1,0 +1,28 @@
+/* node_clock.h: which dots a replica has: a base version vector plus exceptions, dots above the base with a gap before
+ * them (Goncalves, Almeida, Baquero, Fonte: "DottedDB", SRDS 2017).
+ *
+ * N1  No exception is covered by the base; when the gap below an exception fills, it is absorbed into the base.
+ */
+#ifndef MERIDIAN_CAUSALITY_NODE_CLOCK_H
+#define MERIDIAN_CAUSALITY_NODE_CLOCK_H
+
+#include "causality/dot_set.h"
+#include "causality/vv.h"
+
+struct node_clock {
+    struct vv base;
+    struct dot_set exceptions;
+};
+
+void node_clock_init(struct node_clock *c);
+void node_clock_deinit(struct node_clock *c);
+void node_clock_copy(struct node_clock *to, const struct node_clock *from);
+void node_clock_add(struct node_clock *c, struct dot d);
+bool node_clock_covers(const struct node_clock *c, struct dot d);
+void node_clock_join_vv(struct node_clock *c, const struct vv *vv); /* S2: only a whole partition's snapshot may be joined */
+void node_clock_forget_exceptions(struct node_clock *c);
+void node_clock_write(struct buffer *b, const struct node_clock *c);
+MUST_USE enum status node_clock_read(struct reader *r, struct node_clock *out);
+void node_clock_check(const struct node_clock *c); /* asserts N1 and sortedness */
+
+#endif

@@ -1,0 +1,9 @@
+/* crc32c.h: the Castagnoli checksum (RFC 3720, B.4), with the processor's instruction where there is one. */
+#ifndef MERIDIAN_WIRE_CRC32C_H
+#define MERIDIAN_WIRE_CRC32C_H
+
+#include "base/slice.h"
+
+uint32_t crc32c(uint32_t seed, struct slice s); /* seed 0 to begin; chain with the previous result */
+
+#endif
