@@ -1,9 +1,10 @@
 /* files.h: the port below the log: a folder of files. runtime/ implements it with the operating system, sim/ with
  * files that forget and tear what was not synced.
  *
- * Calls marked [now] return when done; they are used while opening and for rare upkeep. The two requests are
- * asynchronous: the world completes them later by handing the same request to shard_on_file_done() (log_on_file_done()).
- * Writes to one file complete in order. A request's memory belongs to the caller and stays put until completion.
+ * Calls marked [now] return when done; they are used while opening and for rare upkeep. Requests are asynchronous: the
+ * world completes them later, never from within submit(), by handing the same request to shard_on_file_done()
+ * (log_on_file_done()). Writes to one file complete in order. A request's memory belongs to the caller and stays put
+ * until completion. A file that could not be created whole is removed again by the world.
  */
 #ifndef MERIDIAN_STORAGE_FILES_H
 #define MERIDIAN_STORAGE_FILES_H
@@ -39,6 +40,7 @@ struct files_port {
     void *world;
     enum status (*list)(void *world, void (*visit)(void *user, const char *name, uint64_t bytes), void *user); /* [now] */
     enum status (*open)(void *world, const char *name, file_handle *out_file);                                  /* [now] */
+    enum status (*create)(void *world, const char *name, uint64_t bytes, file_handle *out_file); /* [now] FILE_PREALLOCATE, at once */
     enum status (*read)(void *world, file_handle file, uint64_t offset, uint8_t *into, size_t length,
                         size_t *out_length);                                                                    /* [now] */
     enum status (*write_sync)(void *world, file_handle file, uint64_t offset, struct slice bytes);              /* [now] */
