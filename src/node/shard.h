@@ -38,8 +38,11 @@ struct shard_ports {
     /* Bytes for a client, in order. The world queues them; `false`: the client is gone. */
     bool (*client_send)(void *world, uint64_t client, struct slice bytes);
     void (*client_close)(void *world, uint64_t client);            /* after what was sent has left */
-    void (*client_pause)(void *world, uint64_t client, bool paused); /* stop / go on reading from it */
-    /* One frame to the node at `node` (topology index). False: not connected or its bounded queue is full; dropped. */
+    /* Stop / go on reading from it. While paused its bytes are not handed in. After going on the world hands in what it
+     * still holds, from its loop (never from within this call), even if nothing new came: a parked request is in there. */
+    void (*client_pause)(void *world, uint64_t client, bool paused);
+    /* One frame to the node at `node` (topology index). False: not connected or its bounded queue is full; dropped.
+     * Types from PEER_FRAME_CONTROL_MIN on go out whenever that node's process runs, also while it is cut or paused. */
     bool (*peer_send)(void *world, uint8_t node, uint8_t type, struct slice body);
     size_t (*peer_room)(void *world, uint8_t node);                /* bytes its queue takes now; 0 when not connected */
     /* One frame to another shard of this process; bounded likewise. */
@@ -78,9 +81,11 @@ void shard_on_client_open(struct shard *s, uint64_t client, const char *address)
 size_t shard_on_client_bytes(struct shard *s, uint64_t client, struct slice bytes);
 void shard_on_client_closed(struct shard *s, uint64_t client);
 void shard_on_client_drained(struct shard *s, uint64_t client);          /* its queue in the world fell below the bound */
+/* Up, down and writable are told to every shard of the process; a frame only to its shard_of_frame(). */
 void shard_on_peer_up(struct shard *s, uint8_t node);                    /* handshake done, version agreed */
 void shard_on_peer_down(struct shard *s, uint8_t node);
-void shard_on_peer_frame(struct shard *s, uint8_t node, uint8_t type, struct slice body);
+/* False: malformed, or of another membership epoch: the world drops the connection (it has been counted and logged). */
+MUST_USE bool shard_on_peer_frame(struct shard *s, uint8_t node, uint8_t type, struct slice body);
 void shard_on_peer_writable(struct shard *s, uint8_t node);
 void shard_on_shard_frame(struct shard *s, uint8_t from_shard, uint8_t type, struct slice body);
 void shard_on_file_done(struct shard *s, struct file_request *request);
