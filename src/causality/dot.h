@@ -39,7 +39,7 @@ void dot_write(struct buffer *b, struct dot d);
 struct dot dot_read(struct reader *r);
 
 enum { DOT_TEXT_BYTES = 40 };
-/* "0x<replica hex>:<counter>", the form in SIBLINGS and conflict ids. */
+/* "<replica in hex>:<counter>", the form in SIBLINGS and conflict ids. */
 void dot_format(struct dot d, char out[DOT_TEXT_BYTES]);
 bool dot_parse(struct slice text, struct dot *out_dot);
 
