@@ -46,7 +46,7 @@ check-all: check ## check, then clang, sanitizers, clang-tidy and a fuzz smoke
 bench: ## measure against Redis, side by side
 	@tools/setup --quiet-if-done run test
 	@tools/build $(BUILD) meridian
-	@bench/run $(MERIDIAN)
+	@bench/bench.py
 
 sim: ## run the simulator: SEEDS=20, or one seed with SEED=7
 	@tools/setup --quiet-if-done run

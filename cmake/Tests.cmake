@@ -112,7 +112,7 @@ function(integration_test file)
 endfunction()
 
 # Build sim_bug_<name>: the simulator over core rooms compiled with -DPLANTED_BUG_<NAME>=1, which its checkers must
-# catch. Only the files that mention the flag are compiled again; they stand before the rooms on the linker's line, so
+# catch; ctest name planted.<name>, label planted. Only the files that mention the flag are compiled again; they stand before the rooms on the linker's line, so
 # that their untouched twins are never taken out of the libraries. Headers can't carry a bug: the rooms would disagree.
 add_custom_target(planted)
 
@@ -135,12 +135,14 @@ function(planted_variant bug)
             endif()
         endforeach()
     endforeach()
+    string(TOLOWER ${bug} lower)
+    add_test(NAME planted.${lower} COMMAND sim_bug_${lower} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set_tests_properties(planted.${lower} PROPERTIES LABELS "planted" TIMEOUT 600)
     if(NOT carriers)
-        message(WARNING "planted bug ${bug}: no source mentions PLANTED_BUG_${bug}")
+        message(WARNING "planted bug ${bug}: no source mentions PLANTED_BUG_${bug}; its test will fail")
         return()
     endif()
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${carriers})
-    string(TOLOWER ${bug} lower)
     test_program(sim_bug_${lower} ${main} ${carriers})
     set_target_properties(sim_bug_${lower} PROPERTIES EXCLUDE_FROM_ALL TRUE)
     target_compile_definitions(sim_bug_${lower} PRIVATE PLANTED_BUG_${bug}=1)
