@@ -1,8 +1,8 @@
 /* frame.h: how bytes between peers are cut into messages: length, type, checksum. Meaning lives in node/.
  *
- *   u32 magic-less header, little endian:   body_length  u32   (bytes after the 12-byte header)
- *                                           type         u8, flags u8, reserved u16 (zero)
- *                                           checksum     u32   CRC32C over the first 8 header bytes and the body
+ *   header, 12 bytes, little endian:   body_length  u32   (bytes after the header)
+ *                                      type         u8, flags u8, reserved u16 (zero)
+ *                                      checksum     u32   CRC32C over the first 8 header bytes and the body
  */
 #ifndef MERIDIAN_WIRE_FRAME_H
 #define MERIDIAN_WIRE_FRAME_H

@@ -27,16 +27,30 @@ struct reader {
 };
 
 struct reader reader_of(struct slice s);
-uint64_t read_varint(struct reader *r); /* refuses over-long forms and overflow */
 int64_t read_zigzag(struct reader *r);
-uint8_t read_u8(struct reader *r);
 uint32_t read_u32(struct reader *r);
 uint64_t read_u64(struct reader *r);
 struct slice read_bytes(struct reader *r);
 struct slice read_exact(struct reader *r, size_t length);
 
+uint64_t read__varint_long(struct reader *r);
+void reader__fail(struct reader *r);
+
 /* True when everything was read, nothing failed and nothing is left over. */
 bool reader_finished(const struct reader *r);
 size_t reader_left(const struct reader *r);
+
+static inline uint64_t read_varint(struct reader *r) /* refuses over-long forms and overflow */
+{
+    if (LIKELY(r->at < r->end && *r->at < 0x80)) return *r->at++;
+    return read__varint_long(r);
+}
+
+static inline uint8_t read_u8(struct reader *r)
+{
+    if (LIKELY(r->at < r->end)) return *r->at++;
+    reader__fail(r);
+    return 0;
+}
 
 #endif
