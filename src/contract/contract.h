@@ -39,8 +39,13 @@ MUST_USE enum status contract_parse(const struct slice *words, size_t count, con
 void contract_default(const struct topology *topology, struct contract *out);
 /* The words that contract_parse reads back, e.g. "ENGINE mergeable CONFLICT siblings REPLICAS us-east=1,eu=1 …". */
 void contract_format(const struct contract *c, const struct topology *topology, struct buffer *out);
+void contract_format_replicas(const struct contract *c, const struct topology *topology, struct buffer *out);
+const char *contract_engine_name(enum contract_engine engine);
+const char *contract_conflict_name(enum contract_conflict conflict);
+const char *contract_type_name(enum contract_type type);
 bool table_name_is_valid(struct slice name); /* [A-Za-z0-9_.-]+, at most TABLE_NAME_BYTES_MAX, not starting with "__" */
 void table_write(struct buffer *b, const struct table *t, const struct topology *topology); /* regions by name */
+/* STATUS_OK; STATUS_MALFORMED; STATUS_VERSION; STATUS_NOT_FOUND: it names a region that our topology lacks. */
 MUST_USE enum status table_read(struct slice bytes, const struct topology *topology, struct table *out);
 
 /* The table name of a key: the part before the first ':' when there is one and it is a valid name; else empty. */
