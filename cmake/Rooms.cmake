@@ -4,7 +4,7 @@
 #
 # DEPENDS        rooms whose public headers this one may include; the linker sees no others, so a forbidden call fails.
 # LIBS           libraries by their pkg-config name, or by plain linker name where there is none.
-# EXTERNAL_ONLY  file:library. Linked like LIBS, but only that file gets the library's flags (tools/tidy checks includes).
+# EXTERNAL_ONLY  file:library. Linked like LIBS, but only that file gets its flags; tools/tidy checks the includes.
 #
 # src/cli is the exception: it is the library meridian_cli without main.c, and the program `meridian` from main.c.
 

@@ -112,8 +112,9 @@ function(integration_test file)
 endfunction()
 
 # Build sim_bug_<name>: the simulator over core rooms compiled with -DPLANTED_BUG_<NAME>=1, which its checkers must
-# catch; ctest name planted.<name>, label planted. Only the files that mention the flag are compiled again; they stand before the rooms on the linker's line, so
-# that their untouched twins are never taken out of the libraries. Headers can't carry a bug: the rooms would disagree.
+# catch; ctest name planted.<name>. Only the files that mention the flag are compiled again; they stand before the rooms
+# on the linker's line, so that their untouched twins are never taken out of the libraries. Headers can't carry a bug:
+# the rooms would disagree.
 add_custom_target(planted)
 
 function(planted_variant bug)

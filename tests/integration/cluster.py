@@ -65,7 +65,7 @@ def answers_ping(port):
 
 
 class Ports:
-    """Hands out free ports of 127.0.0.1. Blocks are claimed by a file lock, which lives as long as this process, so that
+    """Hands out free ports of 127.0.0.1. Blocks are claimed by file locks, which live as long as this process, so that
     tests can run side by side."""
 
     def __init__(self):
