@@ -107,7 +107,7 @@ function(integration_test file)
     string(REGEX REPLACE "^test_" "" short ${name})
     add_test(NAME integration.${short} COMMAND /usr/bin/python3 ${file} -v
              WORKING_DIRECTORY ${PROJECT_SOURCE_DIR}/tests/integration)
-    set_tests_properties(integration.${short} PROPERTIES LABELS "integration" TIMEOUT 600 SKIP_RETURN_CODE 77
+    set_tests_properties(integration.${short} PROPERTIES LABELS "integration" TIMEOUT 1200 SKIP_RETURN_CODE 77
                          ENVIRONMENT "MERIDIAN=${PROJECT_BINARY_DIR}/bin/meridian;${MERIDIAN_TEST_ENVIRONMENT}")
 endfunction()
 

@@ -137,7 +137,7 @@ class ReadmeTest(unittest.TestCase):
             print("$ %s\n%s" % (command, output), flush=True)
             self.assertEqual(0, code, "%s\n%s" % (command, output))
             if lines:
-                self.assertRegex(output, re.compile("^" + pattern_of(lines).pattern + "$"), command)
+                self.assertTrue(pattern_of(lines).fullmatch(output), "%s\n%s" % (command, output))
             time.sleep(MOMENT_SECONDS)
 
 
