@@ -42,7 +42,7 @@ static uint32_t update_by_table(uint32_t crc, const uint8_t *at, size_t length)
     return crc;
 }
 
-static uint32_t shift(const uint32_t table[4][256], uint32_t crc)
+static uint32_t shift(uint32_t table[4][256], uint32_t crc)
 {
     return table[0][crc & 0xff] ^ table[1][crc >> 8 & 0xff] ^ table[2][crc >> 16 & 0xff] ^ table[3][crc >> 24];
 }
@@ -55,7 +55,7 @@ static uint32_t shift(const uint32_t table[4][256], uint32_t crc)
 
 /* As many triples of `stream_bytes` as there are, and moves *io_at and *io_length behind them. */
 SSE42 static inline uint32_t update_streams(uint32_t crc, const uint8_t **io_at, size_t *io_length, size_t stream_bytes,
-                                            const uint32_t table[4][256])
+                                            uint32_t table[4][256])
 {
     const uint8_t *at = *io_at;
     size_t length = *io_length;

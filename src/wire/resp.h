@@ -14,7 +14,8 @@ enum {
     RESP_BULK_BYTES_MAX = 32 * 1024 * 1024,  /* one key or value */
     RESP_REQUEST_BYTES_MAX = 64 * 1024 * 1024,
     RESP_INLINE_BYTES_MAX = 64 * 1024,
-    RESP_DEPTH_MAX = 32,
+    RESP_DEPTH_MAX = 32,                     /* of nested replies */
+    RESP_ITEMS_MAX = 16 * 1024 * 1024,       /* of one aggregate in a reply */
 };
 
 struct resp_request {
@@ -22,29 +23,52 @@ struct resp_request {
     size_t args_count;  /* 0 for an empty line or empty array: ignore it */
 };
 
+/* How far an incomplete request is known. Zeroed for a new request; what it holds is for resp_read_request() alone. */
+struct resp_progress {
+    size_t bytes_needed; /* a call with fewer bytes can only give STATUS_MORE */
+    size_t offset;       /* where the first word begins that was not whole; of a line: what was searched for its end */
+    size_t words_left;   /* from that word on; 0: the head is not read yet */
+};
+
 /* Read one request (an array of bulk strings, or an inline line with Redis' quoting) from the front of `input`.
  * Lifetime: *out_request borrows from `input` and `arena`.
- * Returns:  STATUS_OK, STATUS_MORE (nothing is remembered), STATUS_MALFORMED (close), STATUS_LIMIT (reply, close).
- *           On the last two *out_reason is a static text such as "Protocol error: invalid bulk length", Redis' words.
- * Cost:     a STATUS_MORE on a long request is cheap to repeat: *io_scanned (0 for a new request) remembers how far
- *           the input was already known to be incomplete: the least number of bytes that a further call needs. */
-MUST_USE enum status resp_read_request(struct slice input, struct arena *arena, size_t *io_scanned,
+ * Returns:  STATUS_OK; STATUS_MORE; STATUS_MALFORMED (reply, close); STATUS_LIMIT (reply, close).
+ *           On the last two *out_reason is a text such as "Protocol error: invalid bulk length", in Redis' words,
+ *           static or in the arena.
+ * Cost:     after STATUS_MORE call again with the same bytes (they may have moved) and more behind them, and the same
+ *           progress: every word is looked at no more than twice, however small the portions are. STATUS_MORE takes no
+ *           memory from the arena. *io_progress is zeroed again on STATUS_OK. */
+MUST_USE enum status resp_read_request(struct slice input, struct arena *arena, struct resp_progress *io_progress,
                                        struct resp_request *out_request, size_t *out_used, const char **out_reason);
 
 enum resp_type {
-    RESP_SIMPLE, RESP_ERROR, RESP_INTEGER, RESP_BULK, RESP_NULL, RESP_ARRAY, RESP_MAP, RESP_SET, RESP_PUSH,
-    RESP_DOUBLE, RESP_BOOLEAN, RESP_VERBATIM, RESP_BIG_NUMBER,
+    RESP_SIMPLE,
+    RESP_ERROR, /* '-' and the bulk errors '!' of version 3 */
+    RESP_INTEGER,
+    RESP_BULK,
+    RESP_NULL,
+    RESP_ARRAY,
+    RESP_MAP,
+    RESP_SET,
+    RESP_PUSH,
+    RESP_DOUBLE,
+    RESP_BOOLEAN,
+    RESP_VERBATIM,
+    RESP_BIG_NUMBER,
 };
 
 struct resp_value {
     enum resp_type type;
-    struct slice text;        /* SIMPLE, ERROR, BULK, VERBATIM, BIG_NUMBER, DOUBLE */
+    struct slice text;        /* borrowed from the input: SIMPLE, ERROR, BULK, VERBATIM, BIG_NUMBER, DOUBLE */
     int64_t integer;          /* INTEGER, BOOLEAN */
     struct resp_value *items; /* ARRAY, SET, PUSH: count; MAP: 2 * count, key then value */
     size_t count;
 };
 
-/* Read one reply value of either version, for forwarding coordinators, the lab and tests. Same returns as above. */
+/* Read one reply value of either version, for forwarding coordinators, the lab and tests. Attributes are skipped, a
+ * verbatim text loses its three-letter kind, streamed aggregates are refused.
+ * Returns: STATUS_OK; STATUS_MORE (call again with more bytes); STATUS_MALFORMED; STATUS_LIMIT (nested or counted beyond
+ *          the limits above). Memory taken from the arena is proportional to the bytes present, not to promised counts. */
 MUST_USE enum status resp_read(struct slice input, struct arena *arena, struct resp_value *out_value, size_t *out_used);
 
 /* Writers append to `b`. `version` is 2 or 3 and decides the shape of null, map, set, boolean, double and push. */
