@@ -1,0 +1,133 @@
+/* plan.c: draw a run from its seed. */
+#include "sim/plan.h"
+
+#include <stdio.h>
+
+enum { MS = 1000000 };
+
+static const char *const region_names[] = {"us-east", "eu", "apac", "sa"};
+
+static void draw_topology(struct plan *plan, struct prng *p, struct topology *t)
+{
+    *t = (struct topology){.faults_allowed = true, .epoch = 1};
+    t->regions_count = (uint32_t)prng_range(p, 2, 4);
+    plan->nodes_per_region = prng_chance(p, 1, 4) ? 2 : 1;
+    for (uint32_t r = 0; r < t->regions_count; r++) {
+        snprintf(t->regions[r], sizeof t->regions[r], "%s", region_names[r]);
+        for (uint32_t k = 0; k < plan->nodes_per_region; k++) {
+            struct topology_node *n = &t->nodes[t->nodes_count++];
+            snprintf(n->id, sizeof n->id, "%s-%u", region_names[r], k + 1);
+            snprintf(n->zone, sizeof n->zone, "%s-a", region_names[r]);
+            n->region = (uint8_t)r;
+            n->number = topology_node_number(slice_of_string(n->id));
+        }
+        for (uint32_t other = 0; other < r; other++) {
+            struct topology_link link = {(uint32_t)prng_range(p, 1000, 120000), (uint32_t)prng_range(p, 0, 20000)};
+            t->links[r][other] = t->links[other][r] = link;
+        }
+    }
+}
+
+static struct plan_table *add_table(struct plan *plan, const char *name, enum plan_kind kind, uint32_t keys)
+{
+    struct plan_table *table = &plan->tables[plan->tables_count++];
+    *table = (struct plan_table){.kind = kind, .keys = keys};
+    snprintf(table->name, sizeof table->name, "%s", name);
+    return table;
+}
+
+static void draw_tables(struct plan *plan, struct prng *p)
+{
+    uint32_t keys = (uint32_t)prng_range(p, 3, 24);
+    uint32_t partitions = (uint32_t)prng_range(p, 1, 4);
+    struct plan_table *t = add_table(plan, "default", PLAN_STRING, keys);
+    t->deletes = true;
+    t = add_table(plan, "sib", PLAN_STRING, keys);
+    t->siblings = t->deletes = true;
+    snprintf(t->words, sizeof t->words, "CONFLICT siblings PARTITIONS %u", partitions);
+    t = add_table(plan, "cnt", PLAN_COUNTER, keys);
+    snprintf(t->words, sizeof t->words, "TYPE counter PARTITIONS %u", partitions);
+    t = add_table(plan, "set", PLAN_SET, keys);
+    snprintf(t->words, sizeof t->words, "TYPE set PARTITIONS %u", partitions);
+    t = add_table(plan, "rowl", PLAN_ROW, keys);
+    t->deletes = t->whole_rows_return = true;
+    snprintf(t->words, sizeof t->words, "CONFLICT lww TYPE row PARTITIONS %u", partitions);
+    t = add_table(plan, "rowu", PLAN_ROW, keys);
+    t->deletes = t->whole_rows_return = true;
+    snprintf(t->words, sizeof t->words, "CONFLICT update-wins TYPE row PARTITIONS %u", partitions);
+    t = add_table(plan, "rowd", PLAN_ROW, keys);
+    t->deletes = true;
+    snprintf(t->words, sizeof t->words, "CONFLICT delete-wins TYPE row PARTITIONS %u", partitions);
+    t = add_table(plan, "rows", PLAN_ROW, keys);
+    t->siblings = true;
+    snprintf(t->words, sizeof t->words, "CONFLICT siblings TYPE row PARTITIONS %u", partitions);
+    t = add_table(plan, "exp", PLAN_STRING, keys);
+    t->expires = t->deletes = true;
+    snprintf(t->words, sizeof t->words, "PARTITIONS %u", partitions);
+}
+
+static void draw_fault(struct plan *plan, struct prng *p, struct plan_fault *f, uint64_t begin_ns)
+{
+    const struct topology *t = &plan->world.topology;
+    f->kind = (enum plan_fault_kind)prng_below(p, PLAN_FAULT_KINDS);
+    if (f->kind == PLAN_RESTART_ALL && prng_chance(p, 2, 3)) f->kind = PLAN_CRASH;
+    f->begin_ns = begin_ns;
+    f->end_ns = begin_ns + prng_range(p, 20, prng_chance(p, 1, 3) ? 9000 : 1500) * MS;
+    bool regions = f->kind == PLAN_CUT_TWO_WAY || f->kind == PLAN_CUT_ONE_WAY;
+    uint32_t count = regions ? t->regions_count : t->nodes_count;
+    f->a = (uint8_t)prng_below(p, count);
+    f->b = (uint8_t)((f->a + 1 + prng_below(p, count - 1)) % count);
+    f->skew_ms = (int32_t)prng_range(p, 0, 4000) - 2000;
+}
+
+static void draw_faults(struct plan *plan, struct prng *p)
+{
+    uint64_t at = prng_range(p, 500, 2500) * MS;
+    plan->faults_count = (uint32_t)prng_range(p, PLAN_FAULTS_MIN, PLAN_FAULTS_MIN + 14);
+    for (uint32_t i = 0; i < plan->faults_count; i++) {
+        draw_fault(plan, p, &plan->faults[i], at);
+        if (plan->faults[i].end_ns > plan->faults_end_ns) plan->faults_end_ns = plan->faults[i].end_ns;
+        at += prng_range(p, 10, 2500) * MS;
+    }
+}
+
+static void draw_limits(struct plan *plan, struct prng *p)
+{
+    struct world_config *w = &plan->world;
+    if (prng_chance(p, 1, 3)) {
+        w->loss_permille = (uint32_t)prng_range(p, 1, 60);
+        w->duplicate_permille = (uint32_t)prng_range(p, 0, 60);
+        w->reorder_permille = (uint32_t)prng_range(p, 0, 80);
+    }
+    if (prng_chance(p, 1, 3)) w->backlog_bytes_max = prng_range(p, 2, 16) * 1024; /* beyond it: full copies */
+    if (prng_chance(p, 1, 4)) w->memory_bytes_max = prng_range(p, 16, 64) * 1024; /* below it: cold objects */
+    w->log_segment_bytes = (uint32_t)prng_range(p, 1, 8) * 64 * 1024;
+    w->write_back_bytes = prng_range(p, 16, 256) * 1024;
+    w->start_wall_ms += prng_below(p, 1000000);
+    for (uint32_t i = 0; i < w->topology.nodes_count; i++) w->shards[i] = prng_chance(p, 1, 5) ? 2 : 1;
+}
+
+void plan_draw(struct plan *plan, uint64_t seed)
+{
+    struct prng p;
+    prng_init(&p, seed ^ 0x6d6572696469616eULL);
+    *plan = (struct plan){.seed = seed};
+    struct topology topology;
+    draw_topology(plan, &p, &topology);
+    world_config_init(&plan->world, &topology, prng_u64(&p));
+    draw_limits(plan, &p);
+    draw_tables(plan, &p);
+    draw_faults(plan, &p);
+    plan->clients = (uint32_t)prng_range(&p, 6, 16);
+    plan->operations = (uint32_t)prng_range(&p, PLAN_OPERATIONS_MIN, PLAN_OPERATIONS_MIN + 1000);
+    plan->client_timeout_ns = prng_range(&p, 6000, 9000) * MS;
+    /* The workload spans the faults: clients think so long that it ends soon after them. */
+    plan->think_ns_max = 2 * (plan->faults_end_ns + 2000 * MS) / (plan->operations / plan->clients);
+}
+
+const char *plan_fault_name(enum plan_fault_kind kind)
+{
+    static const char *const names[PLAN_FAULT_KINDS] = {"cut",  "one-way cut", "isolate",    "crash",     "pause",
+                                                        "wipe", "skew",        "disk stall", "disk full", "restart all"};
+    return names[kind];
+}

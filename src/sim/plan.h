@@ -1,0 +1,54 @@
+/* plan.h: what a seed decides before a run begins: the cluster's shape, its tables, workload and faults. */
+#ifndef MERIDIAN_SIM_PLAN_H
+#define MERIDIAN_SIM_PLAN_H
+
+#include "base/prng.h"
+#include "sim/world.h"
+
+enum { PLAN_TABLES_MAX = 12, PLAN_FAULTS_MAX = 64, PLAN_OPERATIONS_MIN = 2000, PLAN_FAULTS_MIN = 10 };
+
+/* What a table's keys hold; decides operations and checkers. */
+enum plan_kind { PLAN_STRING, PLAN_COUNTER, PLAN_SET, PLAN_ROW };
+
+struct plan_table {
+    char name[16];        /* the key prefix; "default" for keys without one */
+    char words[160];      /* TABLE CREATE words; empty for the default table */
+    enum plan_kind kind;
+    bool siblings;
+    bool deletes;         /* DEL is in the mix */
+    bool whole_rows_return; /* a concurrent update may bring deleted columns back (S11) */
+    bool expires;
+    uint32_t keys;
+};
+
+enum plan_fault_kind {
+    PLAN_CUT_TWO_WAY, PLAN_CUT_ONE_WAY, PLAN_ISOLATE, PLAN_CRASH, PLAN_PAUSE, PLAN_WIPE, PLAN_SKEW, PLAN_STALL,
+    PLAN_DISK_FULL, PLAN_RESTART_ALL, PLAN_FAULT_KINDS,
+};
+
+struct plan_fault {
+    enum plan_fault_kind kind;
+    uint64_t begin_ns, end_ns;
+    uint8_t a, b;         /* nodes; for cuts: regions */
+    int32_t skew_ms;
+};
+
+struct plan {
+    uint64_t seed;
+    struct world_config world;
+    uint32_t nodes_per_region;
+    struct plan_table tables[PLAN_TABLES_MAX];
+    uint32_t tables_count;
+    struct plan_fault faults[PLAN_FAULTS_MAX];
+    uint32_t faults_count;
+    uint32_t clients;
+    uint32_t operations;
+    uint64_t think_ns_max;
+    uint64_t client_timeout_ns;
+    uint64_t faults_end_ns;
+};
+
+void plan_draw(struct plan *plan, uint64_t seed);
+const char *plan_fault_name(enum plan_fault_kind kind);
+
+#endif
