@@ -15,6 +15,15 @@ add_compile_options(-Wall -Wextra -Wpedantic -Wshadow -Wmissing-prototypes -Wstr
                     -fno-omit-frame-pointer)
 add_compile_definitions(MERIDIAN_VERSION="${PROJECT_VERSION}")
 
+# The commit that this tree was configured from; tools/build configures before every build. Only src/cli is told, as
+# MERIDIAN_COMMIT, so that a commit does not recompile the rest.
+execute_process(COMMAND git describe --always --dirty --abbrev=10 --exclude=*
+                WORKING_DIRECTORY ${PROJECT_SOURCE_DIR} OUTPUT_VARIABLE MERIDIAN_COMMIT
+                OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+if(NOT MERIDIAN_COMMIT)
+    set(MERIDIAN_COMMIT unknown)
+endif()
+
 if(MERIDIAN_FUZZ)
     if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
         message(FATAL_ERROR "MERIDIAN_FUZZ needs clang: configure with -DCMAKE_C_COMPILER=clang")
