@@ -80,12 +80,14 @@ void replica_replay(struct replica *r, const struct log_record *record);
 void replica_start(struct replica *r, struct log *log, struct replica_now now);
 
 /* ---- events ---- */
-void replica_tick(struct replica *r, struct replica_now now); /* every ~10 ms while it has work, else every ~1 s */
+void replica_tick(struct replica *r, struct replica_now now); /* every ~10 ms while replica_has_work(), else every ~1 s */
+bool replica_has_work(const struct replica *r); /* something moves when time passes: sends, copies, joining, retries */
 void replica_on_durable(struct replica *r, uint64_t durable_lsn, struct replica_now now);
 void replica_on_peer_up(struct replica *r, uint16_t node, struct replica_now now);
 void replica_on_peer_down(struct replica *r, uint16_t node, struct replica_now now);
 void replica_on_peer_writable(struct replica *r, uint16_t node, struct replica_now now);
-/* Hostile or damaged bodies are refused with STATUS_MALFORMED; nothing changed. */
+/* Hostile or damaged bodies are refused with STATUS_MALFORMED: drop the connection. Whole writes that stood before the
+ * damage in the same message are taken; they passed every check by themselves. */
 MUST_USE enum status replica_on_message(struct replica *r, uint16_t node, uint8_t message, struct slice body,
                                         struct replica_now now);
 
@@ -128,12 +130,20 @@ struct ledger_entry {
     struct slice key, column, value;
 };
 enum { LEDGER_ID_BYTES_MAX = 96 };
-/* The id is made of table, dot and column hash: equal in every region. */
+/* Where an entry is kept: the item's key is made of these, its store hash is `key_hash`, so that the ledger of a key is
+ * scanned and copied together with the key. */
+struct ledger_place {
+    struct dot dot;
+    uint64_t key_hash;
+    uint64_t column_hash; /* 0 without a column */
+};
+/* The id is made of table, partition and place: equal in every region. */
 void ledger_id_format(const struct replica *r, const struct ledger_entry *e, char out[LEDGER_ID_BYTES_MAX]);
-bool ledger_id_parse(struct slice text, uint64_t *out_table, uint16_t *out_partition, struct dot *out_dot, uint64_t *out_column_hash);
-/* In scan order from *io_cursor; returns false at the end. Cold entries are fetched by the caller like any item. */
+bool ledger_id_parse(struct slice text, uint64_t *out_table, uint16_t *out_partition, struct ledger_place *out_place);
+/* For the items of replica_ledger(), found by store_scan(). Cold ones are fetched by the caller like any item. The
+ * slices of *out borrow from the object. Returns STATUS_OK or STATUS_CORRUPT. */
 MUST_USE enum status ledger_decode(struct slice item_key, const void *object, struct ledger_entry *out);
-struct store_item *ledger_find(struct replica *r, struct dot dot, uint64_t column_hash);
+struct store_item *ledger_find(struct replica *r, const struct ledger_place *place); /* NULL: none; may be cold */
 uint64_t ledger_count(const struct replica *r); /* open entries */
 
 /* ---- facts for TOPOLOGY, INFO, checkers ---- */
