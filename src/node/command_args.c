@@ -7,6 +7,7 @@
 
 #include "base/glob.h"
 #include "base/hash.h"
+#include "node/shard_internal.h"
 
 /* ---- replies ---- */
 
@@ -32,8 +33,10 @@ void reply_rewind(struct request *request, size_t mark)
 void reply_read_refused(struct request *request, enum read_outcome outcome)
 {
     ASSERT(outcome == READ_CONFLICT || outcome == READ_WRONG_TYPE);
-    if (outcome == READ_CONFLICT) reply_conflict(request);
-    else reply_wrong_type(request);
+    if (outcome == READ_CONFLICT)
+        reply_conflict(request);
+    else
+        reply_wrong_type(request);
 }
 
 static const char *const type_names[] = {
@@ -124,8 +127,8 @@ bool arg_element_cursor(struct request *request, size_t index, uint32_t *out_cur
     return true;
 }
 
-void element_scan_begin(struct element_scan *scan, struct arena *arena, uint32_t cursor, const struct scan_options *options,
-                        uint64_t total)
+void element_scan_begin(struct element_scan *scan, struct arena *arena, uint32_t cursor,
+                        const struct scan_options *options, uint64_t total)
 {
     uint64_t wanted = options->count;
     if (wanted < ELEMENT_SCAN_CALLS_MAX) wanted = ELEMENT_SCAN_CALLS_MAX;
@@ -164,6 +167,11 @@ void element_scan_reply(struct request *request, const struct element_scan *scan
 }
 
 /* ---- random picks ---- */
+
+struct prng *request_prng(const struct request *request)
+{
+    return &request->shard->prng;
+}
 
 static int compare_picks(const void *a, const void *b)
 {
@@ -274,7 +282,8 @@ bool request_load_to_write(struct request *request, struct store_item **out_item
     return request_load(request, out_item, out_object);
 }
 
-bool request_issue(struct request *request, enum write_kind kind, struct store_item *item, enum command_result *out_result)
+bool request_issue(struct request *request, enum write_kind kind, struct store_item *item,
+                   enum command_result *out_result)
 {
     *out_result = COMMAND_DONE;
     if (UNLIKELY(request->key.length > KEY_BYTES_MAX)) {
@@ -318,16 +327,15 @@ bool refuse_write(struct request *request, const struct object *object, enum obj
     return true;
 }
 
-bool increment_prepare(const struct request *request, const struct object *object, const struct slice *column, int64_t delta,
-                       struct increment *out)
+bool increment_prepare(const struct request *request, const struct object *object, const struct slice *column,
+                       int64_t delta, struct increment *out)
 {
     uint64_t next = replica_next_counter(request->replica);
     if (object) {
         return object_increment_prepare(object, column, replica_id(request->replica), next, delta, &out->birth,
                                         &out->positive, &out->negative) == STATUS_OK;
     }
-    *out = (struct increment){.birth = next,
-                              .positive = delta > 0 ? (uint64_t)delta : 0,
-                              .negative = delta < 0 ? -(uint64_t)delta : 0};
+    *out = (struct increment){
+        .birth = next, .positive = delta > 0 ? (uint64_t)delta : 0, .negative = delta < 0 ? -(uint64_t)delta : 0};
     return true;
 }

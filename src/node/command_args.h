@@ -8,9 +8,9 @@
 #include "node/command.h"
 
 enum {
-    KEY_BYTES_MAX = 64 * 1024,                    /* a key, a column's name */
-    STRING_BYTES_MAX = RESP_BULK_BYTES_MAX,       /* a string that APPEND or SETRANGE makes */
-    RANDOM_PICKS_MAX = 1024 * 1024,               /* SRANDMEMBER, HRANDFIELD with a negative count */
+    KEY_BYTES_MAX = 64 * 1024,              /* a key, a column's name */
+    STRING_BYTES_MAX = RESP_BULK_BYTES_MAX, /* a string that APPEND or SETRANGE makes */
+    RANDOM_PICKS_MAX = 1024 * 1024,         /* SRANDMEMBER, HRANDFIELD with a negative count */
 };
 
 /* ---- replies ---- */
@@ -67,8 +67,8 @@ struct element_scan {
 };
 /* The cursor argument. False: "-ERR invalid cursor" is replied. */
 MUST_USE bool arg_element_cursor(struct request *request, size_t index, uint32_t *out_cursor);
-void element_scan_begin(struct element_scan *scan, struct arena *arena, uint32_t cursor, const struct scan_options *options,
-                        uint64_t total);
+void element_scan_begin(struct element_scan *scan, struct arena *arena, uint32_t cursor,
+                        const struct scan_options *options, uint64_t total);
 /* Each element of the key. The value is copied if it is wanted: a counter's stands in the visitor's scratch memory only. */
 void element_scan_add(struct element_scan *scan, struct slice name, struct slice value);
 /* Reply [cursor, elements], with or without their values. */
@@ -91,7 +91,8 @@ struct random_picks {
     uint64_t visited;
 };
 /* `count` of `total` elements: distinct ones (count <= total), or each drawn anew (total > 0). Memory is the request's arena. */
-void random_picks_draw(struct request *request, uint64_t total, uint64_t count, bool repeated, struct random_picks *out);
+void random_picks_draw(struct request *request, uint64_t total, uint64_t count, bool repeated,
+                       struct random_picks *out);
 bool random_picks_wants(const struct random_picks *picks); /* the element that is visited next */
 bool random_picks_visit(struct random_picks *picks, struct slice name, struct slice value); /* false: all are filled */
 

@@ -87,8 +87,9 @@ static enum command_result on_decrby(struct request *request)
 
 static enum command_result on_incrbyfloat(struct request *request)
 {
-    reply_contract(request, "INCRBYFLOAT can't be merged: sums of floating-point numbers depend on their order; use INCRBY on "
-                            "integers in minor units, such as cents");
+    reply_contract(request,
+                   "INCRBYFLOAT can't be merged: sums of floating-point numbers depend on their order; use INCRBY on "
+                   "integers in minor units, such as cents");
     return COMMAND_DONE;
 }
 

@@ -22,9 +22,12 @@ static enum command_result on_hget(struct request *request)
     char scratch[32];
     struct slice value;
     enum read_outcome outcome = read_column(request, object, request->args[2], scratch, &value);
-    if (LIKELY(outcome == READ_OK)) resp_write_bulk(request->reply, value);
-    else if (outcome == READ_ABSENT) resp_write_null(request->reply, request->resp_version);
-    else reply_read_refused(request, outcome);
+    if (LIKELY(outcome == READ_OK))
+        resp_write_bulk(request->reply, value);
+    else if (outcome == READ_ABSENT)
+        resp_write_null(request->reply, request->resp_version);
+    else
+        reply_read_refused(request, outcome);
     return COMMAND_DONE;
 }
 
@@ -60,9 +63,12 @@ static enum command_result reply_column_fact(struct request *request, bool wants
     char scratch[32];
     struct slice value;
     enum read_outcome outcome = read_column(request, object, request->args[2], scratch, &value);
-    if (outcome == READ_OK) resp_write_integer(request->reply, wants_length ? (int64_t)value.length : 1);
-    else if (outcome == READ_ABSENT) resp_write_integer(request->reply, 0);
-    else reply_read_refused(request, outcome);
+    if (outcome == READ_OK)
+        resp_write_integer(request->reply, wants_length ? (int64_t)value.length : 1);
+    else if (outcome == READ_ABSENT)
+        resp_write_integer(request->reply, 0);
+    else
+        reply_read_refused(request, outcome);
     return COMMAND_DONE;
 }
 
@@ -119,8 +125,10 @@ static enum command_result reply_row(struct request *request, enum row_view view
     if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
     if (!read_count(request, object, &count)) return COMMAND_DONE;
     size_t mark = request->reply->length;
-    if (view == ROW_PAIRS) resp_write_map(request->reply, request->resp_version, count);
-    else resp_write_array(request->reply, count);
+    if (view == ROW_PAIRS)
+        resp_write_map(request->reply, request->resp_version, count);
+    else
+        resp_write_array(request->reply, count);
     if (count == 0) return COMMAND_DONE;
     struct row_writer writer = {request->reply, view};
     enum read_outcome outcome = object_row_visit(object, request->now.wall_ms, write_pair, &writer);
@@ -171,8 +179,10 @@ static enum command_result on_hscan(struct request *request)
     element_scan_begin(&scan, request->arena, cursor, &options, total);
     enum read_outcome outcome = READ_OK;
     if (total > 0) outcome = object_row_visit(object, request->now.wall_ms, scan_pair, &scan);
-    if (outcome == READ_OK) element_scan_reply(request, &scan, true);
-    else reply_read_refused(request, outcome);
+    if (outcome == READ_OK)
+        element_scan_reply(request, &scan, true);
+    else
+        reply_read_refused(request, outcome);
     return COMMAND_DONE;
 }
 
@@ -233,10 +243,14 @@ static enum command_result on_hrandfield(struct request *request)
     random_picks_draw(request, total, count, wanted < 0 && total > 0, &pair.picks);
     enum read_outcome outcome = READ_OK;
     if (count > 0) outcome = object_row_visit(object, request->now.wall_ms, pick_pair, &pair);
-    if (outcome != READ_OK) reply_read_refused(request, outcome);
-    else if (!single) reply_picks(request, &pair.picks, with_values);
-    else if (count == 0) resp_write_null(request->reply, request->resp_version);
-    else resp_write_bulk(request->reply, pair.picks.results[0].name);
+    if (outcome != READ_OK)
+        reply_read_refused(request, outcome);
+    else if (!single)
+        reply_picks(request, &pair.picks, with_values);
+    else if (count == 0)
+        resp_write_null(request->reply, request->resp_version);
+    else
+        resp_write_bulk(request->reply, pair.picks.results[0].name);
     return COMMAND_DONE;
 }
 
@@ -312,7 +326,8 @@ static bool set_columns(struct request *request, int64_t *out_added, enum comman
 {
     *out_result = COMMAND_DONE;
     if (request->args_count % 2 != 0) {
-        resp_write_error_format(request->reply, "ERR wrong number of arguments for '%s' command", request->command->name);
+        resp_write_error_format(request->reply, "ERR wrong number of arguments for '%s' command",
+                                request->command->name);
         return false;
     }
     struct store_item *item;
@@ -441,15 +456,17 @@ static enum command_result on_hincrby(struct request *request)
 
 static enum command_result on_hsetnx(struct request *request)
 {
-    reply_contract(request, "HSETNX needs one place that decides who was first: on a mergeable table use HSET, and CONFLICT "
-                            "siblings to see every value written at the same time");
+    reply_contract(request,
+                   "HSETNX needs one place that decides who was first: on a mergeable table use HSET, and CONFLICT "
+                   "siblings to see every value written at the same time");
     return COMMAND_DONE;
 }
 
 static enum command_result on_hincrbyfloat(struct request *request)
 {
-    reply_contract(request, "HINCRBYFLOAT can't be merged: sums of floating-point numbers depend on their order; use HINCRBY on "
-                            "integers in minor units, such as cents");
+    reply_contract(request,
+                   "HINCRBYFLOAT can't be merged: sums of floating-point numbers depend on their order; use HINCRBY on "
+                   "integers in minor units, such as cents");
     return COMMAND_DONE;
 }
 
@@ -462,7 +479,8 @@ static const struct command commands[] = {
     {"hgetall", 2, SCOPE_KEY, 0, 1, 0, "hash", "key", "Returns all fields and values, by the fields' byte order.",
      on_hgetall},
     {"hincrby", 4, SCOPE_KEY, COMMAND_WRITES | COMMAND_FAST, 1, 0, "hash", "key field increment",
-     "Adds increment to the field as a counter and returns its value here; increments made elsewhere add up.", on_hincrby},
+     "Adds increment to the field as a counter and returns its value here; increments made elsewhere add up.",
+     on_hincrby},
     {"hincrbyfloat", 4, SCOPE_KEY, COMMAND_WRITES | COMMAND_DENIED_ON_MERGEABLE, 1, 0, "hash", "key field increment",
      "Answers -CONTRACT: use HINCRBY on integers in minor units.", on_hincrbyfloat},
     {"hkeys", 2, SCOPE_KEY, 0, 1, 0, "hash", "key", "Returns all fields, in byte order.", on_hkeys},

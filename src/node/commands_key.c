@@ -61,10 +61,14 @@ static bool parse_expire_conditions(struct request *request, struct expire_condi
     struct expire_conditions c = {0};
     for (size_t i = 3; i < request->args_count; i++) {
         struct slice word = request->args[i];
-        if (slice_is_word(word, "nx")) c.nx = true;
-        else if (slice_is_word(word, "xx")) c.xx = true;
-        else if (slice_is_word(word, "gt")) c.gt = true;
-        else if (slice_is_word(word, "lt")) c.lt = true;
+        if (slice_is_word(word, "nx"))
+            c.nx = true;
+        else if (slice_is_word(word, "xx"))
+            c.xx = true;
+        else if (slice_is_word(word, "gt"))
+            c.gt = true;
+        else if (slice_is_word(word, "lt"))
+            c.lt = true;
         else {
             int shown = word.length < 128 ? (int)word.length : 128;
             resp_write_error_format(request->reply, "ERR Unsupported option %.*s", shown, (const char *)word.data);
@@ -235,8 +239,9 @@ static enum command_result on_randomkey(struct request *request)
 
 static enum command_result on_rename(struct request *request)
 {
-    reply_contract(request, "RENAME changes two keys at once: on a mergeable table write the new key and then DEL the old one; a "
-                            "failure between them leaves both");
+    reply_contract(
+        request, "RENAME changes two keys at once: on a mergeable table write the new key and then DEL the old one; a "
+                 "failure between them leaves both");
     return COMMAND_DONE;
 }
 
@@ -251,7 +256,8 @@ static enum command_result on_copy(struct request *request)
 static const struct command commands[] = {
     {"copy", -3, SCOPE_KEY, COMMAND_WRITES | COMMAND_DENIED_ON_MERGEABLE, 1, 0, "key", "source destination",
      "Answers -CONTRACT: read the one key and write the other.", on_copy},
-    {"dbsize", 1, SCOPE_KEYSPACE, 0, 0, 0, "key", "", "Returns the number of keys as this region holds them.", on_dbsize},
+    {"dbsize", 1, SCOPE_KEYSPACE, 0, 0, 0, "key", "", "Returns the number of keys as this region holds them.",
+     on_dbsize},
     {"del", -2, SCOPE_KEYS_SUM, COMMAND_WRITES, 1, 1, "key", "key [key ...]",
      "Deletes keys, each by itself, and returns how many were there.", on_del},
     {"exists", -2, SCOPE_KEYS_SUM, COMMAND_FAST, 1, 1, "key", "key [key ...]",
@@ -264,14 +270,16 @@ static const struct command commands[] = {
      "Returns when the key expires, in seconds since 1970; -1 for never, -2 for no key.", on_expiretime},
     {"keys", 2, SCOPE_KEYSPACE, 0, 0, 0, "key", "pattern",
      "Returns all keys that match, as this region holds them; prefer SCAN where there are many.", on_keys},
-    {"persist", 2, SCOPE_KEY, COMMAND_WRITES | COMMAND_FAST, 1, 0, "key", "key", "Removes the key's expiry.", on_persist},
+    {"persist", 2, SCOPE_KEY, COMMAND_WRITES | COMMAND_FAST, 1, 0, "key", "key", "Removes the key's expiry.",
+     on_persist},
     {"pexpire", -3, SCOPE_KEY, COMMAND_WRITES | COMMAND_FAST, 1, 0, "key", "key milliseconds " EXPIRE_CONDITIONS,
      "EXPIRE in milliseconds.", on_pexpire},
     {"pexpireat", -3, SCOPE_KEY, COMMAND_WRITES | COMMAND_FAST, 1, 0, "key",
      "key unix-time-milliseconds " EXPIRE_CONDITIONS, "EXPIREAT in milliseconds.", on_pexpireat},
     {"pexpiretime", 2, SCOPE_KEY, COMMAND_FAST, 1, 0, "key", "key", "EXPIRETIME in milliseconds.", on_pexpiretime},
     {"pttl", 2, SCOPE_KEY, COMMAND_FAST, 1, 0, "key", "key", "TTL in milliseconds.", on_pttl},
-    {"randomkey", 1, SCOPE_KEYSPACE, 0, 0, 0, "key", "", "Returns one of the keys that this region holds.", on_randomkey},
+    {"randomkey", 1, SCOPE_KEYSPACE, 0, 0, 0, "key", "", "Returns one of the keys that this region holds.",
+     on_randomkey},
     {"rename", 3, SCOPE_KEY, COMMAND_WRITES | COMMAND_DENIED_ON_MERGEABLE, 1, 0, "key", "key newkey",
      "Answers -CONTRACT: write the new key and then DEL the old one.", on_rename},
     {"renamenx", 3, SCOPE_KEY, COMMAND_WRITES | COMMAND_DENIED_ON_MERGEABLE, 1, 0, "key", "key newkey",
@@ -283,7 +291,8 @@ static const struct command commands[] = {
     {"ttl", 2, SCOPE_KEY, COMMAND_FAST, 1, 0, "key", "key",
      "Returns the seconds until the key expires; -1 for never, -2 for no key.", on_ttl},
     {"type", 2, SCOPE_KEY, COMMAND_FAST, 1, 0, "key", "key", "Returns string, hash, set or none.", on_type},
-    {"unlink", -2, SCOPE_KEYS_SUM, COMMAND_WRITES | COMMAND_FAST, 1, 1, "key", "key [key ...]", "The same as DEL.", on_del},
+    {"unlink", -2, SCOPE_KEYS_SUM, COMMAND_WRITES | COMMAND_FAST, 1, 1, "key", "key [key ...]", "The same as DEL.",
+     on_del},
 };
 
 const struct command_group commands_key = {commands, sizeof commands / sizeof commands[0]};

@@ -17,9 +17,12 @@ static enum command_result on_scard(struct request *request)
     if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
     uint64_t count = 0;
     enum read_outcome outcome = object ? object_set_count(object, request->now.wall_ms, &count) : READ_ABSENT;
-    if (outcome == READ_OK) resp_write_integer(request->reply, (int64_t)count);
-    else if (outcome == READ_ABSENT) resp_write_integer(request->reply, 0);
-    else reply_read_refused(request, outcome);
+    if (outcome == READ_OK)
+        resp_write_integer(request->reply, (int64_t)count);
+    else if (outcome == READ_ABSENT)
+        resp_write_integer(request->reply, 0);
+    else
+        reply_read_refused(request, outcome);
     return COMMAND_DONE;
 }
 
@@ -34,8 +37,10 @@ static enum command_result on_sismember(struct request *request)
     struct object *object;
     if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
     enum read_outcome outcome = read_member(request, object, request->args[2]);
-    if (outcome == READ_OK || outcome == READ_ABSENT) resp_write_integer(request->reply, outcome == READ_OK);
-    else reply_read_refused(request, outcome);
+    if (outcome == READ_OK || outcome == READ_ABSENT)
+        resp_write_integer(request->reply, outcome == READ_OK);
+    else
+        reply_read_refused(request, outcome);
     return COMMAND_DONE;
 }
 
@@ -103,8 +108,10 @@ static enum command_result on_sscan(struct request *request)
     struct element_scan scan;
     element_scan_begin(&scan, request->arena, cursor, &options, total);
     if (outcome == READ_OK) outcome = object_set_visit(object, now_ms, scan_member, &scan);
-    if (outcome == READ_OK || outcome == READ_ABSENT) element_scan_reply(request, &scan, false);
-    else reply_read_refused(request, outcome);
+    if (outcome == READ_OK || outcome == READ_ABSENT)
+        element_scan_reply(request, &scan, false);
+    else
+        reply_read_refused(request, outcome);
     return COMMAND_DONE;
 }
 
@@ -131,8 +138,10 @@ static enum command_result on_sadd(struct request *request)
     struct slice *members = distinct_members(request, 2, &count);
     int64_t added = 0;
     for (uint32_t i = 0; i < count; i++) {
-        if (read_member(request, object, members[i]) == READ_ABSENT) added++;
-        else object_observe_member(object, request->now.wall_ms, members[i], &request->write->observed);
+        if (read_member(request, object, members[i]) == READ_ABSENT)
+            added++;
+        else
+            object_observe_member(object, request->now.wall_ms, members[i], &request->write->observed);
     }
     write_body_members(request->body, members, count);
     if (!request_issue(request, WRITE_MEMBERS_ADD, item, &result)) return result;
@@ -266,8 +275,10 @@ static enum command_result on_spop(struct request *request)
     if (!read_count(request, object, &total)) return COMMAND_DONE;
     uint64_t count = (uint64_t)wanted < total ? (uint64_t)wanted : total;
     if (count > 0) return pop(request, item, object, total, count, single);
-    if (single) resp_write_null(request->reply, request->resp_version);
-    else resp_write_set(request->reply, request->resp_version, 0);
+    if (single)
+        resp_write_null(request->reply, request->resp_version);
+    else
+        resp_write_set(request->reply, request->resp_version, 0);
     return COMMAND_DONE;
 }
 
@@ -275,15 +286,17 @@ static enum command_result on_spop(struct request *request)
 
 static enum command_result on_smove(struct request *request)
 {
-    reply_contract(request, "SMOVE changes two keys at once: on a mergeable table use SADD and then SREM; a failure between them "
-                            "leaves the member in both");
+    reply_contract(
+        request, "SMOVE changes two keys at once: on a mergeable table use SADD and then SREM; a failure between them "
+                 "leaves the member in both");
     return COMMAND_DONE;
 }
 
 static enum command_result on_set_algebra(struct request *request)
 {
-    reply_contract(request, "commands over several sets need all of them in one place: read each with SMEMBERS and join them in "
-                            "the client");
+    reply_contract(request,
+                   "commands over several sets need all of them in one place: read each with SMEMBERS and join them in "
+                   "the client");
     return COMMAND_DONE;
 }
 
@@ -292,7 +305,8 @@ static const char algebra_summary[] = "Answers -CONTRACT: read each set with SME
 
 static const struct command commands[] = {
     {"sadd", -3, SCOPE_KEY, COMMAND_WRITES | COMMAND_FAST, 1, 0, "set", "key member [member ...]",
-     "Adds members to the set at key and returns how many are new here; an add wins over a concurrent remove.", on_sadd},
+     "Adds members to the set at key and returns how many are new here; an add wins over a concurrent remove.",
+     on_sadd},
     {"scard", 2, SCOPE_KEY, COMMAND_FAST, 1, 0, "set", "key", "Returns the number of members.", on_scard},
     {"sdiff", -2, SCOPE_KEY, DENIED, 1, 0, "set", "key [key ...]", algebra_summary, on_set_algebra},
     {"sdiffstore", -3, SCOPE_KEY, COMMAND_WRITES | DENIED, 1, 0, "set", "destination key [key ...]", algebra_summary,

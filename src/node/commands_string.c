@@ -24,9 +24,12 @@ static enum command_result on_get(struct request *request)
     char scratch[32];
     struct slice value;
     enum read_outcome outcome = read_string(request, object, scratch, &value);
-    if (LIKELY(outcome == READ_OK)) resp_write_bulk(request->reply, value);
-    else if (outcome == READ_ABSENT) resp_write_null(request->reply, request->resp_version);
-    else reply_read_refused(request, outcome);
+    if (LIKELY(outcome == READ_OK))
+        resp_write_bulk(request->reply, value);
+    else if (outcome == READ_ABSENT)
+        resp_write_null(request->reply, request->resp_version);
+    else
+        reply_read_refused(request, outcome);
     return COMMAND_DONE;
 }
 
@@ -55,9 +58,12 @@ static enum command_result on_strlen(struct request *request)
     char scratch[32];
     struct slice value;
     enum read_outcome outcome = read_string(request, object, scratch, &value);
-    if (outcome == READ_OK) resp_write_integer(request->reply, (int64_t)value.length);
-    else if (outcome == READ_ABSENT) resp_write_integer(request->reply, 0);
-    else reply_read_refused(request, outcome);
+    if (outcome == READ_OK)
+        resp_write_integer(request->reply, (int64_t)value.length);
+    else if (outcome == READ_ABSENT)
+        resp_write_integer(request->reply, 0);
+    else
+        reply_read_refused(request, outcome);
     return COMMAND_DONE;
 }
 
@@ -84,9 +90,12 @@ static enum command_result on_getrange(struct request *request)
     char scratch[32];
     struct slice value;
     enum read_outcome outcome = read_string(request, object, scratch, &value);
-    if (outcome == READ_OK) resp_write_bulk(request->reply, range_of(value, first, last));
-    else if (outcome == READ_ABSENT) resp_write_bulk(request->reply, SLICE_LITERAL(""));
-    else reply_read_refused(request, outcome);
+    if (outcome == READ_OK)
+        resp_write_bulk(request->reply, range_of(value, first, last));
+    else if (outcome == READ_ABSENT)
+        resp_write_bulk(request->reply, SLICE_LITERAL(""));
+    else
+        reply_read_refused(request, outcome);
     return COMMAND_DONE;
 }
 
@@ -186,11 +195,16 @@ static bool parse_string_options(struct request *request, size_t at, bool is_set
     for (; at < request->args_count; at++) {
         struct slice word = request->args[at];
         bool expiry_free = !o.keepttl && !o.persist && !o.has_expiry;
-        if (is_set && slice_is_word(word, "nx") && !o.xx) o.nx = true;
-        else if (is_set && slice_is_word(word, "xx") && !o.nx) o.xx = true;
-        else if (is_set && slice_is_word(word, "get")) o.get = true;
-        else if (is_set && slice_is_word(word, "keepttl") && !o.persist && !o.has_expiry) o.keepttl = true;
-        else if (!is_set && slice_is_word(word, "persist") && !o.keepttl && !o.has_expiry) o.persist = true;
+        if (is_set && slice_is_word(word, "nx") && !o.xx)
+            o.nx = true;
+        else if (is_set && slice_is_word(word, "xx") && !o.nx)
+            o.xx = true;
+        else if (is_set && slice_is_word(word, "get"))
+            o.get = true;
+        else if (is_set && slice_is_word(word, "keepttl") && !o.persist && !o.has_expiry)
+            o.keepttl = true;
+        else if (!is_set && slice_is_word(word, "persist") && !o.keepttl && !o.has_expiry)
+            o.persist = true;
         else if (expiry_free && at + 1 < request->args_count && take_expiry_word(word, &o)) {
             o.has_expiry = true;
             o.expiry = request->args[++at];
@@ -206,10 +220,11 @@ static bool parse_string_options(struct request *request, size_t at, bool is_set
 static bool is_conditional(struct request *request, const struct string_options *o)
 {
     if (!o->nx && !o->xx && !o->get) return false;
-    reply_contract(request, o->get ? "SET with GET needs one place that decides what was there before: use GET and then SET, "
-                                     "and CONFLICT siblings to see what others wrote meanwhile"
-                                   : "SET with NX or XX needs one place that decides who was first: on a mergeable table use "
-                                     "SET, and CONFLICT siblings to see every value written at the same time");
+    reply_contract(request,
+                   o->get ? "SET with GET needs one place that decides what was there before: use GET and then SET, "
+                            "and CONFLICT siblings to see what others wrote meanwhile"
+                          : "SET with NX or XX needs one place that decides who was first: on a mergeable table use "
+                            "SET, and CONFLICT siblings to see every value written at the same time");
     return true;
 }
 
@@ -414,22 +429,25 @@ static enum command_result on_setrange(struct request *request)
 
 static enum command_result on_setnx(struct request *request)
 {
-    reply_contract(request, "SETNX needs one place that decides who was first: on a mergeable table use SET, and CONFLICT "
-                            "siblings to see every value written at the same time");
+    reply_contract(request,
+                   "SETNX needs one place that decides who was first: on a mergeable table use SET, and CONFLICT "
+                   "siblings to see every value written at the same time");
     return COMMAND_DONE;
 }
 
 static enum command_result on_msetnx(struct request *request)
 {
-    reply_contract(request, "MSETNX needs one place that decides for all its keys: on a mergeable table use MSET, which sets "
-                            "each key by itself");
+    reply_contract(request,
+                   "MSETNX needs one place that decides for all its keys: on a mergeable table use MSET, which sets "
+                   "each key by itself");
     return COMMAND_DONE;
 }
 
 static enum command_result on_getset(struct request *request)
 {
-    reply_contract(request, "GETSET needs one place that decides what was there before: use GET and then SET, or GETDEL to "
-                            "take what this replica shows");
+    reply_contract(request,
+                   "GETSET needs one place that decides what was there before: use GET and then SET, or GETDEL to "
+                   "take what this replica shows");
     return COMMAND_DONE;
 }
 
@@ -443,7 +461,8 @@ static const struct command commands[] = {
      "key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST]",
      "Returns the string at key and sets or removes its expiry.", on_getex},
     {"getrange", 4, SCOPE_KEY, 0, 1, 0, "string", "key start end",
-     "Returns the bytes of the string from start to end, both included; negative ones count from the end.", on_getrange},
+     "Returns the bytes of the string from start to end, both included; negative ones count from the end.",
+     on_getrange},
     {"getset", 3, SCOPE_KEY, COMMAND_WRITES | COMMAND_DENIED_ON_MERGEABLE, 1, 0, "string", "key value",
      "Answers -CONTRACT: use GET and then SET, or GETDEL.", on_getset},
     {"mget", -2, SCOPE_KEYS_ARRAY, COMMAND_FAST, 1, 1, "string", "key [key ...]",
@@ -463,7 +482,8 @@ static const struct command commands[] = {
      "Answers -CONTRACT: use SET.", on_setnx},
     {"setrange", 4, SCOPE_KEY, COMMAND_WRITES, 1, 0, "string", "key offset value",
      "Overwrites the string from offset on, padding with zero bytes, and returns its new length.", on_setrange},
-    {"strlen", 2, SCOPE_KEY, COMMAND_FAST, 1, 0, "string", "key", "Returns the length of the string at key.", on_strlen},
+    {"strlen", 2, SCOPE_KEY, COMMAND_FAST, 1, 0, "string", "key", "Returns the length of the string at key.",
+     on_strlen},
     {"substr", 4, SCOPE_KEY, 0, 1, 0, "string", "key start end", "The old name of GETRANGE.", on_getrange},
 };
 

@@ -1,8 +1,8 @@
 /* keyspace.c: one shard's part of SCAN, KEYS, DBSIZE and RANDOMKEY. See keyspace.h for places, cursors and K1, K2. */
 #include "node/keyspace.h"
 
-#include "node/command_args.h"
 #include "base/glob.h"
+#include "node/command_args.h"
 #include "wire/varint.h"
 
 _Static_assert(TABLES_MAX <= 1 << 10 && PARTITIONS_MAX <= 1 << 10, "a cursor holds 10 bits of each");
@@ -40,7 +40,8 @@ static void query_match(struct keyspace_query *query, struct slice pattern)
     query->match_all = pattern.length == 1 && pattern.data[0] == '*';
 }
 
-static bool parse_scan(const struct slice *args, size_t args_count, struct keyspace_query *query, const char **out_error)
+static bool parse_scan(const struct slice *args, size_t args_count, struct keyspace_query *query,
+                       const char **out_error)
 {
     if (!keyspace_cursor_parse(args[1], &query->from)) {
         *out_error = "ERR invalid cursor";
@@ -75,12 +76,12 @@ bool keyspace_query_parse(enum keyspace_kind kind, const struct slice *args, siz
 struct walk {
     const struct keyspace_query *query; /* NULL: every live key */
     uint64_t now_ms;
-    const struct replica *replica;      /* of the place being scanned */
-    uint32_t items_left;                /* to visit; 0: only the rest of the prefix */
-    uint64_t prefix;                    /* of the last item visited here */
-    bool prefix_open;                   /* an item was visited here, `prefix` may have more */
-    bool stopped;                       /* at the end of a prefix, or at a cold item */
-    uint64_t prefix_found;              /* what the open prefix has added, to take back if a cold item splits it */
+    const struct replica *replica; /* of the place being scanned */
+    uint32_t items_left;           /* to visit; 0: only the rest of the prefix */
+    uint64_t prefix;               /* of the last item visited here */
+    bool prefix_open;              /* an item was visited here, `prefix` may have more */
+    bool stopped;                  /* at the end of a prefix, or at a cold item */
+    uint64_t prefix_found;         /* what the open prefix has added, to take back if a cold item splits it */
     size_t prefix_keys_length;
     struct keyspace_answer *answer;
 };
@@ -167,8 +168,10 @@ static size_t first_place(const struct keyspace_place *places, size_t places_cou
         const struct keyspace_place *place = &places[middle];
         bool before =
             keyspace_place_compare(place->table_index, place->partition, from.table_index, from.partition) < 0;
-        if (before) low = middle + 1;
-        else high = middle;
+        if (before)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -248,8 +251,8 @@ static void keep_one(struct buffer *keys, uint64_t count, struct prng *prng)
     keys->length = length;
 }
 
-void keyspace_random(const struct keyspace_place *places, size_t places_count, struct prng *prng, struct replica_now now,
-                     struct keyspace_answer *out)
+void keyspace_random(const struct keyspace_place *places, size_t places_count, struct prng *prng,
+                     struct replica_now now, struct keyspace_answer *out)
 {
     /* Few items at a time: the first run that has a live key decides, and one of its keys is drawn. */
     enum { RUN_ITEMS = 16 };
@@ -294,8 +297,10 @@ void keyspace_reply(struct buffer *reply, int resp_version, const struct keyspac
     switch (query->kind) {
     case KEYSPACE_DBSIZE: resp_write_integer(reply, (int64_t)count); return;
     case KEYSPACE_RANDOMKEY:
-        if (count == 0) resp_write_null(reply, resp_version);
-        else resp_write_bulk(reply, read_bytes(&reader));
+        if (count == 0)
+            resp_write_null(reply, resp_version);
+        else
+            resp_write_bulk(reply, read_bytes(&reader));
         return;
     case KEYSPACE_SCAN:
         resp_write_array(reply, 2);

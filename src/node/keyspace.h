@@ -47,7 +47,7 @@ struct keyspace_query {
     bool match_all;              /* no pattern, or "*" */
     struct slice pattern;        /* borrows from the arguments */
     bool any_type;
-    enum object_type type;       /* OBJECT_NONE: a type that no key has */
+    enum object_type type; /* OBJECT_NONE: a type that no key has */
 };
 
 /* The error that Redis would give, without '-', in *out_error on false. */
@@ -63,13 +63,13 @@ struct keyspace_place {
 };
 
 struct keyspace_answer {
-    bool ended;                  /* the last of `places` is done; else go on from `next` */
+    bool ended; /* the last of `places` is done; else go on from `next` */
     struct keyspace_cursor next;
-    uint64_t count;              /* keys found: all of them are in `keys`, except for DBSIZE, which only counts */
-    struct buffer *keys;         /* each as varint length and bytes (write_bytes) */
-    uint64_t wait_lsn;           /* the answer may leave when this is durable (S4) */
+    uint64_t count;      /* keys found: all of them are in `keys`, except for DBSIZE, which only counts */
+    struct buffer *keys; /* each as varint length and bytes (write_bytes) */
+    uint64_t wait_lsn;   /* the answer may leave when this is durable (S4) */
     struct store_space *cold_space;
-    struct store_item *cold;     /* not NULL: `next` stands before this item, which must be fetched to go on */
+    struct store_item *cold; /* not NULL: `next` stands before this item, which must be fetched to go on */
 };
 
 /* Visit up to items_max items from `from` (a cursor or an earlier answer's `next`). `keys` is appended to; everything else in
@@ -84,8 +84,8 @@ void keyspace_count(const struct keyspace_place *places, size_t places_count, st
 
 /* One live key, any of them with some chance (nearly equal chances: gaps between hashes differ), in `keys`; count 0 when no key
  * was found within the step's bound or none is there. */
-void keyspace_random(const struct keyspace_place *places, size_t places_count, struct prng *prng, struct replica_now now,
-                     struct keyspace_answer *out);
+void keyspace_random(const struct keyspace_place *places, size_t places_count, struct prng *prng,
+                     struct replica_now now, struct keyspace_answer *out);
 
 /* ---- the client's side; gather.c implements it ---- */
 
@@ -94,7 +94,7 @@ void keyspace_random(const struct keyspace_place *places, size_t places_count, s
 enum command_result gather_keyspace(struct request *request, const struct keyspace_query *query);
 
 /* The reply for what was gathered: `keys` as above. `next` is ignored unless `ended` is false (SCAN only). */
-void keyspace_reply(struct buffer *reply, int resp_version, const struct keyspace_query *query, struct slice keys, uint64_t count,
-                    bool ended, struct keyspace_cursor next);
+void keyspace_reply(struct buffer *reply, int resp_version, const struct keyspace_query *query, struct slice keys,
+                    uint64_t count, bool ended, struct keyspace_cursor next);
 
 #endif
