@@ -14,6 +14,7 @@
 #ifndef MERIDIAN_CRDT_OBJECT_H
 #define MERIDIAN_CRDT_OBJECT_H
 
+#include "base/arena.h"
 #include "crdt/write.h"
 
 enum conflict_policy { CONFLICT_LWW, CONFLICT_SIBLINGS, CONFLICT_UPDATE_WINS, CONFLICT_DELETE_WINS };

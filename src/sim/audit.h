@@ -1,0 +1,35 @@
+/* audit.h: the end of a run as clients of each region see it: every key of every table, and the ledger. */
+#ifndef MERIDIAN_SIM_AUDIT_H
+#define MERIDIAN_SIM_AUDIT_H
+
+#include "sim/history.h"
+
+struct audit_key {
+    bool answered;          /* false: the region did not answer */
+    uint64_t fingerprint;   /* of what is shown; equal for equal states */
+    int64_t number;         /* counters */
+    uint64_t *values;       /* all values or members shown, siblings too; sorted */
+    uint32_t values_count;
+};
+
+struct audit_table {
+    struct audit_key *keys; /* by key number */
+    bool ledger_answered;
+    uint64_t ledger_fingerprint;
+    uint64_t *ledger;       /* values in the conflict ledger; sorted, duplicates kept */
+    uint32_t ledger_count;
+};
+
+struct audit {
+    const struct plan *plan;
+    uint32_t regions;
+    struct audit_table tables[TOPOLOGY_REGIONS_MAX][PLAN_TABLES_MAX];
+};
+
+/* Ask one node of each region for everything. Runs the world for some virtual seconds. */
+struct audit *audit_take(struct world *w, const struct plan *plan);
+void audit_free(struct audit *audit);
+bool audit_shows(const struct audit_key *key, uint64_t value);
+bool audit_ledger_has(const struct audit_table *table, uint64_t value);
+
+#endif

@@ -1,0 +1,270 @@
+/* run.c: the phases of a run.
+ *
+ * Source:  the two phases follow TigerBeetle's simulator: first safety while faults go on, then liveness of a healed core.
+ */
+#include "sim/run.h"
+
+#include <stdio.h>
+
+#include "mergeable/replica.h"
+#include "node/inspect.h"
+#include "sim/workload.h"
+
+enum { WARM_UP_S = 2, WORK_DEADLINE_S = 900, CONVERGE_DEADLINE_S = 240 };
+static const uint64_t second_ns = 1000000000ULL;
+
+struct run {
+    const struct plan *plan;
+    struct world *world;
+};
+
+/* ---- faults ---- */
+
+static void cut_regions(struct run *run, const struct plan_fault *f, bool cut)
+{
+    const struct topology *t = world_topology(run->world);
+    for (uint32_t a = 0; a < t->nodes_count; a++) {
+        for (uint32_t b = 0; b < t->nodes_count; b++) {
+            if (t->nodes[a].region != f->a || t->nodes[b].region != f->b) continue;
+            world_cut(run->world, (uint8_t)a, (uint8_t)b, cut);
+            if (f->kind == PLAN_CUT_TWO_WAY) world_cut(run->world, (uint8_t)b, (uint8_t)a, cut);
+        }
+    }
+}
+
+static void isolate_node(struct run *run, uint8_t node, bool cut)
+{
+    for (uint32_t b = 0; b < world_topology(run->world)->nodes_count; b++) {
+        if (b == node) continue;
+        world_cut(run->world, node, (uint8_t)b, cut);
+        world_cut(run->world, (uint8_t)b, node, cut);
+    }
+}
+
+static void crash(struct run *run, uint8_t node)
+{
+    if (world_node_is_running(run->world, node)) world_node_crash(run->world, node);
+}
+
+static void start(struct run *run, uint8_t node)
+{
+    if (world_node_is_running(run->world, node)) return;
+    struct buffer error;
+    buffer_init(&error, 4096);
+    bool started = world_node_start(run->world, node, &error);
+    if (!started) fprintf(stderr, "node %u does not start: %.*s\n", node, (int)error.length, (const char *)error.data);
+    ASSERT(started); /* a node must always open what a crash left */
+    buffer_deinit(&error);
+}
+
+/* A mergeable write acknowledged by one node survives crashes, not the loss of its only disk: wipe only what every
+ * other member of each of its partitions covers. */
+struct coverage {
+    struct run *run;
+    uint8_t node;
+    struct replica *mine;
+    bool covered;
+};
+
+static void check_member(void *user, struct replica *theirs)
+{
+    struct coverage *c = user;
+    if (replica_table(theirs) != replica_table(c->mine) || replica_partition(theirs) != replica_partition(c->mine)) return;
+    if (!vv_covers_all(replica_clock(theirs), replica_clock(c->mine)) || !replica_is_serving(theirs)) c->covered = false;
+}
+
+static void visit_others(struct coverage *c, void (*visit)(void *user, struct replica *r))
+{
+    struct world *w = c->run->world;
+    for (uint32_t node = 0; node < world_topology(w)->nodes_count; node++) {
+        if (node == c->node) continue;
+        if (!world_node_is_running(w, (uint8_t)node)) c->covered = false;
+        for (uint8_t k = 0; k < world_node_shards(w, (uint8_t)node); k++) {
+            struct shard *shard = world_shard(w, (uint8_t)node, k);
+            if (shard) shard_visit_replicas(shard, visit, c);
+        }
+    }
+}
+
+static void check_mine(void *user, struct replica *mine)
+{
+    struct coverage *c = user;
+    c->mine = mine;
+    visit_others(c, check_member);
+}
+
+static bool is_covered(struct run *run, uint8_t node)
+{
+    if (!world_node_is_running(run->world, node)) return false;
+    struct coverage c = {.run = run, .node = node, .covered = true};
+    for (uint8_t k = 0; k < world_node_shards(run->world, node); k++) {
+        shard_visit_replicas(world_shard(run->world, node, k), check_mine, &c);
+    }
+    return c.covered;
+}
+
+static void begin_fault(void *user, uint64_t index)
+{
+    struct run *run = user;
+    const struct plan_fault *f = &run->plan->faults[index];
+    world_note(run->world, "fault %s begins: %u %u", plan_fault_name(f->kind), f->a, f->b);
+    switch (f->kind) {
+    case PLAN_CUT_TWO_WAY:
+    case PLAN_CUT_ONE_WAY: cut_regions(run, f, true); return;
+    case PLAN_ISOLATE: isolate_node(run, f->a, true); return;
+    case PLAN_CRASH: crash(run, f->a); return;
+    case PLAN_PAUSE:
+        if (world_node_is_running(run->world, f->a)) world_node_pause(run->world, f->a, true);
+        return;
+    case PLAN_WIPE:
+        if (!is_covered(run, f->a)) return;
+        crash(run, f->a);
+        world_node_wipe(run->world, f->a);
+        return;
+    case PLAN_SKEW: world_node_skew(run->world, f->a, f->skew_ms); return;
+    case PLAN_STALL: world_node_stall_disk(run->world, f->a, f->end_ns); return;
+    case PLAN_DISK_FULL: world_node_disk_full(run->world, f->a, true); return;
+    case PLAN_RESTART_ALL:
+        for (uint32_t n = 0; n < world_topology(run->world)->nodes_count; n++) crash(run, (uint8_t)n);
+        return;
+    case PLAN_FAULT_KINDS: return;
+    }
+}
+
+static void end_fault(void *user, uint64_t index)
+{
+    struct run *run = user;
+    const struct plan_fault *f = &run->plan->faults[index];
+    world_note(run->world, "fault %s ends: %u %u", plan_fault_name(f->kind), f->a, f->b);
+    switch (f->kind) {
+    case PLAN_CUT_TWO_WAY:
+    case PLAN_CUT_ONE_WAY: cut_regions(run, f, false); return;
+    case PLAN_ISOLATE: isolate_node(run, f->a, false); return;
+    case PLAN_CRASH:
+    case PLAN_WIPE: start(run, f->a); return;
+    case PLAN_PAUSE: world_node_pause(run->world, f->a, false); return;
+    case PLAN_SKEW: world_node_skew(run->world, f->a, 0); return;
+    case PLAN_STALL: return;
+    case PLAN_DISK_FULL: world_node_disk_full(run->world, f->a, false); return;
+    case PLAN_RESTART_ALL:
+        for (uint32_t n = 0; n < world_topology(run->world)->nodes_count; n++) start(run, (uint8_t)n);
+        return;
+    case PLAN_FAULT_KINDS: return;
+    }
+}
+
+static void plan_faults(struct run *run)
+{
+    uint64_t now = world_now_ns(run->world);
+    for (uint32_t i = 0; i < run->plan->faults_count; i++) {
+        world_at(run->world, now + run->plan->faults[i].begin_ns, begin_fault, run, i);
+        world_at(run->world, now + run->plan->faults[i].end_ns, end_fault, run, i);
+    }
+}
+
+static void heal_all(struct run *run)
+{
+    world_note(run->world, "healing");
+    world_heal(run->world);
+    world_calm(run->world);
+    for (uint32_t n = 0; n < world_topology(run->world)->nodes_count; n++) {
+        world_node_disk_full(run->world, (uint8_t)n, false);
+        world_node_skew(run->world, (uint8_t)n, 0);
+        world_node_pause(run->world, (uint8_t)n, false);
+        start(run, (uint8_t)n);
+    }
+}
+
+/* ---- phases ---- */
+
+static bool run_until(struct run *run, bool (*reached)(struct run *run, const struct workload *load),
+                      const struct workload *load, uint64_t seconds)
+{
+    uint64_t deadline = world_now_ns(run->world) + seconds * second_ns;
+    while (!reached(run, load)) {
+        if (world_now_ns(run->world) >= deadline) return false;
+        world_run_until(run->world, world_now_ns(run->world) + second_ns / 4);
+    }
+    return true;
+}
+
+static bool work_is_done(struct run *run, const struct workload *load)
+{
+    MAYBE(run->plan == NULL);
+    return workload_is_done(load);
+}
+
+static bool cluster_is_quiet(struct run *run, const struct workload *load)
+{
+    MAYBE(load == NULL);
+    return convergence_reached(run->world);
+}
+
+static void count_operations(const struct history *h, struct run_report *out)
+{
+    out->operations = h->count;
+    for (uint32_t i = 0; i < h->count; i++) {
+        switch (h->operations[i].outcome) {
+        case OUTCOME_DONE: out->acknowledged++; break;
+        case OUTCOME_UNKNOWN: out->unknown++; break;
+        case OUTCOME_REFUSED: out->refused++; break;
+        }
+    }
+}
+
+static void judge(struct run *run, const struct history *h, struct run_report *out)
+{
+    struct audit *audit = audit_take(run->world, run->plan);
+    check_no_lost_write(h, audit, &out->verdict);
+    check_counter_sum(h, audit, &out->verdict);
+    check_set_adds(h, audit, &out->verdict);
+    check_no_resurrection(h, audit, &out->verdict);
+    check_causal_order(h, audit, &out->verdict);
+    check_account(run->world, &out->verdict);
+    check_convergence(run->world, audit, &out->verdict);
+    if (out->verdict.property) out->result = RUN_SAFETY;
+    audit_free(audit);
+}
+
+static void work_and_judge(struct run *run, struct history *h, struct run_report *out)
+{
+    struct workload *load = workload_new(run->world, run->plan, h);
+    struct buffer error;
+    buffer_init(&error, 4096);
+    if (!workload_create_tables(load, &error)) {
+        out->result = RUN_LIVENESS;
+        verdict_fail(&out->verdict, "tables can be created", "%.*s", (int)error.length, (const char *)error.data);
+    } else {
+        plan_faults(run);
+        workload_start(load);
+        bool done = run_until(run, work_is_done, load, WORK_DEADLINE_S);
+        heal_all(run);
+        done = done && run_until(run, cluster_is_quiet, load, CONVERGE_DEADLINE_S);
+        if (done) judge(run, h, out);
+        else out->result = RUN_LIVENESS;
+        if (!done) verdict_fail(&out->verdict, "convergence in time", "replicas differ or wait after %d s of calm", CONVERGE_DEADLINE_S);
+    }
+    buffer_deinit(&error);
+    count_operations(h, out);
+    out->hash = world_hash(run->world);
+    out->virtual_ns = world_now_ns(run->world);
+    world_run_until(run->world, world_now_ns(run->world) + run->plan->client_timeout_ns); /* late time-outs of clients */
+    world_free(run->world);
+    workload_free(load);
+}
+
+void run_seed(uint64_t seed, bool trace, struct run_report *out)
+{
+    *out = (struct run_report){.result = RUN_OK};
+    struct plan plan;
+    plan_draw(&plan, seed);
+    plan.world.trace = trace;
+    struct run run = {.plan = &plan, .world = world_new(&plan.world)};
+    out->faults = plan.faults_count;
+    for (uint32_t n = 0; n < plan.world.topology.nodes_count; n++) start(&run, (uint8_t)n);
+    world_run_until(run.world, WARM_UP_S * second_ns);
+    struct history history;
+    history_init(&history);
+    work_and_judge(&run, &history, out);
+    history_deinit(&history);
+}

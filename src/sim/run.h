@@ -1,0 +1,19 @@
+/* run.h: one seed: safety under faults, then a healed cluster must converge. */
+#ifndef MERIDIAN_SIM_RUN_H
+#define MERIDIAN_SIM_RUN_H
+
+#include "sim/checker.h"
+
+enum run_result { RUN_OK = 0, RUN_SAFETY = 1, RUN_LIVENESS = 3 };
+
+struct run_report {
+    enum run_result result;
+    struct verdict verdict;
+    uint64_t hash;            /* equal for equal runs */
+    uint32_t operations, acknowledged, unknown, refused, faults;
+    uint64_t virtual_ns;
+};
+
+void run_seed(uint64_t seed, bool trace, struct run_report *out);
+
+#endif
