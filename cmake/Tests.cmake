@@ -111,6 +111,16 @@ function(integration_test file)
                          ENVIRONMENT "MERIDIAN=${PROJECT_BINARY_DIR}/bin/meridian;${MERIDIAN_TEST_ENVIRONMENT}")
 endfunction()
 
+# tests/shim/<name>.c: a library for LD_PRELOAD, build/tests/lib<name>.so. Sanitizers want to be the first library
+# themselves, so their builds have none.
+function(preload_library file)
+    get_filename_component(name ${file} NAME_WE)
+    if(NOT MERIDIAN_SANITIZE AND NOT MERIDIAN_FUZZ)
+        add_library(${name} SHARED ${file})
+        set_target_properties(${name} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+    endif()
+endfunction()
+
 # Build sim_bug_<name>: the simulator over core rooms compiled with -DPLANTED_BUG_<NAME>=1, which its checkers must
 # catch; ctest name planted.<name>. Only the files that mention the flag are compiled again; they stand before the rooms
 # on the linker's line, so that their untouched twins are never taken out of the libraries. Headers can't carry a bug:

@@ -127,6 +127,7 @@ class Node:
         self.data = os.path.join(cluster.folder, node_id)
         self.log = os.path.join(cluster.folder, node_id + ".log")
         self.peers = {}
+        self.environment = {}
         self.process = None
         self.is_meant_to_run = False
         self.connection = None
@@ -155,7 +156,7 @@ class Node:
             log.write(b"---- start: %s\n" % " ".join(argv).encode())
             log.flush()
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            cwd=self.cluster.folder, env=self.cluster.environment,
+                                            cwd=self.cluster.folder, env={**self.cluster.environment, **self.environment},
                                             preexec_fn=die_with_parent)
         self.is_meant_to_run = True
         if wait:
