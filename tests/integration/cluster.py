@@ -156,7 +156,8 @@ class Node:
             log.write(b"---- start: %s\n" % " ".join(argv).encode())
             log.flush()
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                            cwd=self.cluster.folder, env={**self.cluster.environment, **self.environment},
+                                            cwd=self.cluster.folder,
+                                            env={**self.cluster.environment, **self.environment},
                                             preexec_fn=die_with_parent)
         self.is_meant_to_run = True
         if wait:

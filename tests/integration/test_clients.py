@@ -52,8 +52,8 @@ class CommandLineTest(Servers):
         tests = ["set", "get", "incr", "hset", "sadd", "mset"]
         for server, port in self.ports():
             with self.subTest(server):
-                out = self.run_program(["redis-benchmark", "-p", str(port), "-n", "5000", "-P", "16", "-r", "1000", "-q",
-                                        "--csv", "-t", ",".join(tests)])
+                out = self.run_program(["redis-benchmark", "-p", str(port), "-n", "5000", "-P", "16", "-r", "1000",
+                                        "-q", "--csv", "-t", ",".join(tests)])
                 self.assertEqual(len(tests) + 1, len(out.strip().splitlines()), out)
                 self.assertNotIn("rror", out)
 

@@ -1,8 +1,8 @@
 /* forget.c: a disk that forgets. Loaded into a server with LD_PRELOAD, it lets a test take back, after kill -9, every
  * byte that was written and not synced: what a power cut does, and what the kernel's page cache hides from kill -9.
  *
- * Before a write changes a file below $FORGET_ROOT, what it will overwrite and the file's length are appended to an undo
- * journal, $FORGET_JOURNAL/<inode>. A sync of the file drops the records that were there when it began. After the kill
+ * Before a write changes a file below $FORGET_ROOT, what it will overwrite and the file's length are appended to an
+ * undo journal, $FORGET_JOURNAL/<inode>. A sync of the file drops the records that were there when it began. After the kill
  * tests/integration/forget.py applies what is left, newest first.
  *
  * F1  A record is in the journal before its write reaches the file.
