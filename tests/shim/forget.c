@@ -2,8 +2,8 @@
  * byte that was written and not synced: what a power cut does, and what the kernel's page cache hides from kill -9.
  *
  * Before a write changes a file below $FORGET_ROOT, what it will overwrite and the file's length are appended to an
- * undo journal, $FORGET_JOURNAL/<inode>. A sync of the file drops the records that were there when it began. After the kill
- * tests/integration/forget.py applies what is left, newest first.
+ * undo journal, $FORGET_JOURNAL/<inode>. A sync of the file drops the records that were there when it began. After the
+ * kill tests/integration/forget.py applies what is left, newest first.
  *
  * F1  A record is in the journal before its write reaches the file.
  * F2  A record leaves the journal only by a sync that began after it was there, before that sync returns to its caller.
