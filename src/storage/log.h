@@ -4,8 +4,9 @@
  *
  *   segment  header (4 KiB): magic, version, data folder id, segment number, crc; then batches, then zeros or the
  *            remains of the segment's earlier life (they carry an older segment number and never match)
- *   batch    magic, segment number, batch sequence, byte length, first lsn, last synced (segment, offset), crc; records
- *   record   length, kind, table, partition, payload
+ *   batch    magic, segment number, batch sequence, byte length, first lsn, last synced (segment, offset), oldest segment
+ *            still needed, crc; records
+ *   record   crc, length, kind, partition, table, payload                        (docs/protocols/storage.md, byte by byte)
  *
  * L1  A record's lsn is its number since the folder was made; lsns have no gaps within a segment.
  * L2  Everything with lsn <= log_durable_lsn() survives any crash.
@@ -57,7 +58,8 @@ struct log_config {
 MUST_USE enum status log_open(const struct log_config *config, const struct files_port *files,
                               void (*visit)(void *user, const struct log_record *record), void *user,
                               struct log **out_log, struct buffer *out_error);
-void log_free(struct log *log); /* closes files; nothing may be under way */
+void log_free(struct log *log); /* closes files; the world completes nothing of this log any more */
+uint64_t log_cut_bytes(const struct log *log); /* how much of a torn batch log_open() cut off; 0: the tail was whole */
 
 /* Take one record: log_begin() gives the buffer to append the payload to; log_end() seals it. Nothing else may be
  * called on the log in between. `payload_bytes_max` is an upper bound of what will be appended.
@@ -68,6 +70,10 @@ uint64_t log_end(struct log *log, struct log_location *out_location); /* the rec
 /* The usual way: one payload that exists already. */
 MUST_USE enum status log_append(struct log *log, uint64_t table, uint16_t partition, uint8_t kind, struct slice payload,
                                 uint64_t *out_lsn, struct log_location *out_location);
+/* For the few small records without which a full log could not become less full (repair marks, clock joins, drops): they may
+ * use the reserve that ordinary records leave. */
+MUST_USE enum status log_append_reserved(struct log *log, uint64_t table, uint16_t partition, uint8_t kind,
+                                         struct slice payload, uint64_t *out_lsn, struct log_location *out_location);
 bool log_has_room(const struct log *log, size_t payload_bytes, enum status *out_status); /* would log_begin() take it? */
 
 /* Start writing what was appended if no write is under way. Call once at the end of each loop iteration. */
@@ -82,7 +88,8 @@ uint64_t log_last_lsn(const struct log *log); /* the newest taken; 0 for none */
 bool log_is_idle(const struct log *log);      /* nothing pending, nothing under way */
 
 /* Read a payload back. Returns STATUS_OK with *out_payload borrowed until the next call on the log (it was cached);
- * STATUS_BUSY: the read is under way and `done` will be called once, from log_on_file_done(). */
+ * STATUS_BUSY: the read is under way and `done` will be called once, from log_on_file_done(), with OK, IO or CORRUPT;
+ * STATUS_NOT_FOUND: the segment was reclaimed. */
 typedef void (*log_read_done)(void *user, enum status status, struct slice payload);
 MUST_USE enum status log_read(struct log *log, struct log_location at, struct slice *out_payload, log_read_done done,
                               void *user);
@@ -99,7 +106,9 @@ bool log_oldest(const struct log *log, struct log_segment_info *out); /* false: 
 
 /* Reclaim the oldest segment: read it in pieces, ask `is_live` for each record; live ones are appended again (same
  * payload, a new lsn and location, reported by `moved`), and once the copies are durable the file is set free for reuse.
- * Returns STATUS_BUSY while one is under way. */
+ * When there is no room for a copy it gives up, and the segment stays: what was moved is dead there at the next attempt.
+ * Neither function may append to the log. Returns STATUS_BUSY while one is under way, STATUS_NOT_FOUND when only the
+ * active segment is left. */
 MUST_USE enum status log_reclaim(struct log *log, bool (*is_live)(void *user, const struct log_record *record),
                                  void (*moved)(void *user, const struct log_record *record), void *user);
 
