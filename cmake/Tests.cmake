@@ -36,7 +36,8 @@ function(rooms_exist out)
     endforeach()
 endfunction()
 
-# tests/unit/<room>/test_<file>.c: a cmocka program; ctest name unit.<room>.<file>.
+# tests/unit/<room>/test_<file>.c: a cmocka program; ctest name unit.<room>.<file>. Other .c files of the folder are
+# shared by its tests and linked with each.
 function(unit_test room file)
     get_filename_component(name ${file} NAME_WE)
     string(REGEX REPLACE "^test_" "" short ${name})
@@ -46,7 +47,10 @@ function(unit_test room file)
         return()
     endif()
     set(target unit_${room}_${short})
-    test_program(${target} ${file})
+    get_filename_component(folder ${file} DIRECTORY)
+    file(GLOB shared CONFIGURE_DEPENDS ${folder}/*.c)
+    list(FILTER shared EXCLUDE REGEX "/test_[^/]*$")
+    test_program(${target} ${file} ${shared})
     external_library(cmocka cmocka)
     link_rooms(${target} PRIVATE ${room} ${extra})
     target_link_libraries(${target} PRIVATE ${cmocka})
