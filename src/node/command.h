@@ -16,10 +16,12 @@
 
 struct shard;
 struct client;
+struct task;
+struct partition_slot;
 
 enum command_result {
     COMMAND_DONE,      /* replied */
-    COMMAND_PARK_COLD, /* a fetch was started for request->parked_item */
+    COMMAND_PARK_COLD, /* a fetch of the item was started; resumed when it is done */
     COMMAND_PARK_BUSY, /* the log pushes back: try after the next sync */
     COMMAND_ASYNC,     /* the handler took the request (shard-level commands that gather from others): replies later */
 };
@@ -31,13 +33,23 @@ enum command_scope {
     SCOPE_KEYS_SUM,   /* many keys, sum of integers: DEL, UNLINK, EXISTS, TOUCH */
     SCOPE_KEYS_OK,    /* key value pairs, OK when all are: MSET */
     SCOPE_KEYSPACE,   /* this region's nodes and shards, gathered: SCAN, KEYS, DBSIZE, RANDOMKEY */
+    SCOPE_ENTRY,      /* the conflict id at args[key_first], which names table and partition: CONFLICTS SHOW, RESTORE */
 };
 
-enum { COMMAND_WRITES = 1, COMMAND_DENIED_ON_MERGEABLE = 2, COMMAND_FAST = 4, COMMAND_PUBSUB_ALLOWED = 8, COMMAND_ADMIN = 16 };
+enum {
+    COMMAND_WRITES = 1,
+    COMMAND_DENIED_ON_MERGEABLE = 2,
+    COMMAND_FAST = 4,
+    COMMAND_PUBSUB_ALLOWED = 8,
+    COMMAND_ADMIN = 16,
+    COMMAND_TASK = 32,       /* may answer later: request->task is set, and the client waits for it */
+    COMMAND_SHARD_ZERO = 64, /* runs on the process' first shard, as a task */
+};
 
 struct request {
     struct shard *shard;
-    struct client *client;          /* NULL for a forwarded request */
+    struct client *client;          /* NULL for a forwarded request and for a task */
+    struct task *task;              /* the request is detached from its client: task.h; else NULL */
     const struct command *command;
     const struct slice *args;       /* args[0] is the command word */
     size_t args_count;
@@ -49,6 +61,7 @@ struct request {
     /* SCOPE_KEY and below: */
     const struct table *table;
     struct replica *replica;
+    struct partition_slot *slot;    /* the replica's place in the shard */
     struct slice key;
     uint64_t key_hash;
     struct write *write;            /* scratch, initialised, observed empty */
