@@ -94,7 +94,13 @@ bool store_scan(struct store_space *space, uint64_t *io_cursor, uint32_t count_m
  * and STATUS_IO reach `done` as they are. The item may be gone by then: find it again. */
 void store_fetch(struct store_space *space, struct store_item *item, void (*done)(void *user, enum status status), void *user);
 
+/* The same at once, through the port's iterate(): while opening, before anything is under way. The item stays cold on failure. */
+MUST_USE enum status store_fetch_now(struct store_space *space, struct store_item *item);
+
 /* ---- write-back ---- */
+/* The owner's meta changed without any item (a clock join, a repair mark): the next write-back has to write it although
+ * nothing else is dirty; until then the partition does not count as written back at `lsn`. */
+void store_meta_changed(struct store_partition *partition, uint64_t lsn);
 /* Begin writing the partition back as of now (`applied_lsn`). False if one of it is under way or nothing is dirty (then
  * the partition counts as written back at applied_lsn). */
 bool store_write_back(struct store_partition *partition, uint64_t applied_lsn);

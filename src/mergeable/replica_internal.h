@@ -1,0 +1,308 @@
+/* replica_internal.h: the parts of one replica, shared by the files of this room only.
+ *
+ *   replica.c       life, local write, durability, the tick           apply.c         a write or merged state -> store, ledger
+ *   delivery.c      remote writes, causal buffer                      meta.c          what is written back beside the items
+ *   peers.c         sending: windows, resends, relay, backlog marks   report.c        clocks said and heard
+ *   copy_source.c   full copy, sending side                           copy_receive.c  full copy, receiving side (S2)
+ *   collect.c       stability-driven collection (S1)                  expiry.c        removal of what expired (S16)
+ *   ledger.c        the conflict ledger (S13)                         account.c       each origin counts its own dots
+ */
+#ifndef MERIDIAN_MERGEABLE_REPLICA_INTERNAL_H
+#define MERIDIAN_MERGEABLE_REPLICA_INTERNAL_H
+
+#include "base/arena.h"
+#include "causality/stability.h"
+#include "mergeable/delta_log.h"
+#include "mergeable/hash_map.h"
+#include "mergeable/message.h"
+#include "mergeable/range_clocks.h"
+#include "mergeable/replica.h"
+
+#define MILLISECONDS(n) ((uint64_t)(n) * 1000000u)
+
+/* A write that can't be applied yet: a cause is missing, its item is cold, or the log is full. */
+struct waiting_write {
+    uint64_t counter;
+    uint8_t *payload; /* owned */
+    uint32_t bytes;
+};
+
+/* All we hold of one replica id: the index of its deltas, and its writes that wait, sorted by counter. */
+struct origin {
+    uint64_t replica;
+    struct delta_log deltas;
+    struct waiting_write *waiting;
+    uint32_t waiting_count, waiting_capacity;
+};
+
+/* How far a peer is with one origin. `walked` <= acked is how far acked_bytes was summed up along the delta log. */
+struct position {
+    uint64_t acked;  /* last report */
+    uint64_t walked;
+    uint64_t acked_bytes;
+    uint64_t sent;   /* sent, hoped for */
+    uint64_t sent_bytes;
+    bool relaying;   /* a third party's dots: it got stuck without us (peers.c) */
+    uint64_t sample; /* third party: what we held at sample_ns; 0: nothing is watched */
+    uint64_t sample_ns;
+};
+
+/* A place within a full copy: the chunk `index` begins at hash `first`, after chunks with `items` and checksum `sum`. */
+struct copy_place {
+    uint64_t index, first, sum, items;
+};
+
+struct copy_out {
+    bool active;
+    uint64_t copy;
+    struct vv snapshot;
+    struct copy_place next;
+    uint64_t acked_index;
+    bool finished;        /* the last chunk was built */
+    struct buffer chunk;  /* built, waits until held_lsn is durable (P2) */
+    uint64_t held_lsn;
+    bool pulled;          /* the receiver took the offer */
+    uint64_t touched_ns;  /* last offer or pull */
+    uint32_t fetching;    /* cold items on their way */
+};
+
+struct copy_in {
+    bool active;
+    uint16_t source;
+    uint64_t copy;
+    struct vv snapshot;
+    struct copy_place next;
+    bool complete;        /* every chunk is here and verified; the join is still to be logged */
+    uint64_t touched_ns;
+    uint32_t fetching;
+};
+
+struct peer {
+    uint16_t node;
+    bool connected;
+    bool reported;              /* a report came since it connected */
+    uint64_t life, sequence;    /* of its newest report */
+    struct node_clock clock;    /* its newest report */
+    struct position *positions; /* by origin index; r->origins_capacity of them */
+    uint64_t progress_ns;       /* when its clock last grew, or sending began */
+    uint64_t resend_wait_ns;
+    uint64_t round_trip_ns;     /* smoothed; 0: not measured */
+    uint64_t echo_us;           /* its sent_at_us, and when that came */
+    uint64_t echo_came_ns;
+    uint64_t duplicates;        /* writes from it that we had, since our last report to it */
+    bool report_due;
+    bool reply_due;             /* it waits for our report */
+    uint64_t report_ns;         /* our last report to it */
+    bool reading;               /* a delta is being read back from the log for it */
+    bool marked;                /* needs repair; durable once mark_lsn is */
+    uint64_t mark_lsn;
+    struct copy_out copy;
+};
+
+/* A dot (or a joined clock) that is applied; part of the durable clock once `lsn` is durable. */
+struct pending_dot {
+    uint64_t lsn;
+    struct dot dot;
+    struct vv *join; /* owned */
+};
+
+struct pending_ring {
+    struct pending_dot *items;
+    uint32_t head, count, capacity; /* capacity is a power of two */
+};
+
+struct notice;
+
+/* A callback under way in log or store. The replica may be gone when it comes. */
+struct wait {
+    struct list_node node; /* in replica->waits */
+    struct replica *replica;
+    uint16_t peer;         /* whom it is for; 0: delivery */
+    uint64_t origin, counter;
+    void (*done)(struct replica *r, const struct wait *w, enum status status, struct slice payload);
+};
+
+struct expiry_entry {
+    uint64_t at_ms;
+    uint64_t hash;
+};
+
+struct garbage_entry {
+    uint64_t hash;
+    struct dot after; /* once this dot is stable, so is everything the key had to wait for when it was queued */
+};
+
+struct replica {
+    struct replica_config config;
+    struct store_partition *partition;
+    struct store_space *data, *ledger;
+    struct log *log;
+    struct replica_now now;
+    bool started;
+    uint64_t life;
+
+    /* identity and clocks */
+    uint64_t id;
+    uint64_t counter;        /* of the newest own dot */
+    bool rejoining;          /* P1: a new incarnation has to be logged before the next local write */
+    struct vv applied;
+    struct vv deps;          /* applied without the own entry: what a local write carries */
+    struct vv durable;
+    struct pending_ring pending;
+    bool durable_grew_remotely; /* a report is due */
+    uint64_t last_lsn;       /* of the newest record of this partition that state includes */
+    uint64_t meta_lsn;       /* last_lsn as found at rest: older records are skipped in a replay */
+    struct dot last_applied;
+
+    /* origins and peers */
+    struct origin *origins;
+    uint32_t origins_count, origins_capacity;
+    size_t waiting_bytes;
+    bool stalled;            /* the log was full: retry */
+    struct peer peers[REPLICA_MEMBERS_MAX];
+    uint32_t peers_count;
+    uint32_t rank;           /* of ours among the members by number */
+    uint64_t mark_sequence;
+    uint64_t report_sequence;
+    uint64_t next_check_ns;  /* relay samples, resends, backlog: every PEER_CHECK_NS */
+
+    /* joining and copying */
+    bool joining;
+    uint64_t started_ns;
+    struct vv join_target;
+    struct range_clocks ahead;
+    struct copy_in copy;
+
+    /* upkeep */
+    struct stability *stability;
+    struct garbage_entry *garbage;
+    uint32_t garbage_head, garbage_count, garbage_capacity;
+    struct hash_map garbage_keys;
+    struct expiry_entry *expiry;
+    uint32_t expiry_count, expiry_capacity;
+    struct hash_map expiry_keys;
+    bool sweeping;           /* looking through what was there at start for garbage and expiry */
+    uint64_t sweep_cursor;
+    uint32_t sweep_fetching;
+
+    struct notice *notices;  /* in lsn order, oldest first */
+    struct notice *notices_last;
+    struct replica_account account;
+    uint64_t ledger_open;
+
+    /* scratch, reused */
+    struct write incoming;
+    struct write expiring;
+    struct object_events events;
+    struct buffer out;
+    struct buffer scratch;
+    struct clock_message said, heard;
+    struct arena arena;
+
+    struct list waits;
+};
+
+/* replica.c */
+struct peer *replica__peer(struct replica *r, uint16_t node); /* NULL: no member, or ourselves */
+struct origin *replica__origin(struct replica *r, uint64_t replica_id);      /* created when new */
+struct origin *replica__find_origin(const struct replica *r, uint64_t replica_id);
+uint32_t replica__origin_index(const struct replica *r, const struct origin *o);
+void replica__pending_push(struct replica *r, uint64_t lsn, struct dot dot, struct vv *owned_join);
+void replica__count_applied(struct replica *r, struct dot dot, uint64_t lsn);
+void replica__adopt_clock(struct replica *r, const struct vv *clock, uint64_t lsn); /* the join of P3 */
+void replica__draw_incarnation(struct replica *r);
+void replica__rejoin_as_new(struct replica *r, uint64_t counter_seen); /* P1 */
+bool replica__is_own_node(const struct replica *r, uint64_t replica_id);
+struct wait *replica__wait_new(struct replica *r, uint16_t peer);
+void replica__wait_read_done(void *user, enum status status, struct slice payload);
+void replica__wait_fetch_done(void *user, enum status status);
+
+/* apply.c */
+void replica__apply(struct replica *r, const struct write *w, uint64_t hash, struct store_item *item, uint64_t lsn);
+void replica__on_events(struct replica *r, struct slice key, uint64_t hash, uint64_t lsn);
+void replica__note_garbage_and_expiry(struct replica *r, const struct store_item *item, struct dot after);
+bool replica__is_ahead(const struct replica *r, uint64_t hash, struct dot dot);
+void replica__release_notices(struct replica *r, uint64_t durable_lsn);
+void replica__free_notices(struct replica *r);
+void replica__warm_now(struct replica *r, struct store_space *space, struct store_item *item); /* while replaying */
+extern const struct store_object_functions replica__data_functions;
+
+/* delivery.c */
+enum status replica__on_writes(struct replica *r, struct peer *from, struct slice body);
+void replica__deliver_waiting(struct replica *r);
+void replica__free_waiting(struct origin *o);
+bool replica__has_waiting(const struct replica *r);
+
+/* peers.c */
+void replica__settle(struct replica *r, struct peer *p, uint32_t origin_index);
+uint64_t replica__in_flight(const struct replica *r, const struct peer *p);
+uint64_t replica__backlog(struct replica *r, struct peer *p, uint64_t *out_items);
+void replica__pump(struct replica *r, struct peer *p);
+void replica__trim(struct replica *r);
+void replica__check_peers(struct replica *r); /* resend, relay, backlog bound, copies */
+bool replica__lacks_trimmed(struct replica *r, struct peer *p, bool own_only);
+bool replica__apply_mark(struct replica *r, struct slice payload, uint64_t lsn);
+void replica__peer_deinit(struct peer *p);
+
+/* report.c */
+enum status replica__on_clock(struct replica *r, struct peer *p, struct slice body);
+void replica__send_report(struct replica *r, struct peer *p, bool want_reply);
+void replica__send_due_reports(struct replica *r);
+void replica__check_joining(struct replica *r);
+bool replica__wants_reports(const struct replica *r, const struct peer *p);
+
+/* copy_source.c */
+void replica__copy_offer(struct replica *r, struct peer *p);
+void replica__copy_send(struct replica *r, struct peer *p);
+enum status replica__on_copy_pull(struct replica *r, struct peer *p, struct slice body);
+void replica__copy_check(struct replica *r, struct peer *p);
+void replica__copy_end(struct peer *p);
+
+/* copy_receive.c */
+enum status replica__on_copy_offer(struct replica *r, struct peer *p, struct slice body);
+enum status replica__on_copy_chunk(struct replica *r, struct peer *p, struct slice body);
+bool replica__merge_chunk(struct replica *r, const struct copy_chunk *c, uint64_t lsn);
+void replica__copy_in_check(struct replica *r);
+void replica__copy_in_finish(struct replica *r, const struct vv *snapshot, uint64_t lsn); /* the join, logged at lsn */
+void replica__copy_in_write(struct buffer *b, const struct copy_in *c);
+enum status replica__copy_in_read(struct reader *reader, struct copy_in *out);
+
+/* collect.c */
+void replica__queue_garbage(struct replica *r, uint64_t hash, struct dot after);
+void replica__collect(struct replica *r);
+void replica__sweep(struct replica *r);
+bool replica__collect_is_ready(const struct replica *r);
+
+/* expiry.c */
+void replica__queue_expiry(struct replica *r, uint64_t hash, uint64_t at_ms);
+void replica__expire(struct replica *r);
+
+/* ledger.c */
+extern const struct store_object_functions replica__ledger_functions;
+enum { LEDGER_KEY_BYTES = 32 };
+void replica__ledger_key(const struct ledger_place *place, uint8_t out[LEDGER_KEY_BYTES]);
+bool replica__ledger_key_read(struct slice item_key, struct ledger_place *out);
+uint64_t replica__column_hash(struct slice column);
+void replica__ledger_add(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e, uint64_t lsn);
+void replica__ledger_remove(struct replica *r, uint64_t hash, struct dot dot, struct slice column, uint64_t lsn);
+void replica__ledger_remove_item(struct replica *r, struct store_item *item, uint64_t lsn);
+/* Take a peer's entry as it is; false when the bytes are damaged. An entry we have keeps the further state. */
+bool replica__ledger_take(struct replica *r, struct slice item_key, struct slice bytes, uint64_t lsn);
+void replica__ledger_mark(struct replica *r, const struct write *w, uint64_t hash, uint64_t lsn);
+struct ledger_view { /* what object_apply() asks about one key */
+    struct replica *replica;
+    uint64_t hash;
+};
+bool replica__ledger_has(void *user, struct dot dot, struct slice column);
+/* Every entry of the key hash, cold ones too. */
+void replica__ledger_visit(struct replica *r, uint64_t hash, void (*visit)(void *user, struct store_item *item), void *user);
+
+/* account.c */
+void replica__account_accept(struct replica *r, const struct write *w);
+void replica__account_event(struct replica *r, const struct object_event *e);
+
+/* meta.c */
+void replica__meta_encode(void *user, struct buffer *out);
+enum status replica__meta_decode(struct replica *r, struct slice meta);
+
+#endif
