@@ -15,7 +15,9 @@ enum {
 
 /* ---- replies ---- */
 
-void reply_bulk_u64(struct buffer *reply, uint64_t value); /* a cursor */
+enum { INTEGER_TEXT_BYTES = 24 };
+struct slice integer_text(int64_t value, char out[INTEGER_TEXT_BYTES]); /* decimal; borrows `out` */
+void reply_bulk_u64(struct buffer *reply, uint64_t value);              /* a cursor */
 void reply_invalid_expire(struct request *request);
 /* Drop what was replied since `mark` (reply->length then): the error found half way takes its place. */
 void reply_rewind(struct request *request, size_t mark);
@@ -107,6 +109,12 @@ MUST_USE bool request_load_to_write(struct request *request, struct store_item *
  * was replied, or the request parks. */
 MUST_USE bool request_issue(struct request *request, enum write_kind kind, struct store_item *item,
                             enum command_result *out_result);
+
+/* Write `value` as the key's string in place of everything that `object` shows, of any type. */
+enum expiry_change { EXPIRY_CLEAR, EXPIRY_KEEP, EXPIRY_SET };
+MUST_USE bool request_issue_set(struct request *request, struct store_item *item, const struct object *object,
+                                struct slice value, enum expiry_change expiry, uint64_t expire_at_ms,
+                                enum command_result *out_result);
 
 /* Delete what `object` shows, under the policy of the table's CONFLICT. */
 MUST_USE bool request_issue_delete(struct request *request, struct store_item *item, const struct object *object,

@@ -38,6 +38,15 @@ static enum command_result add_nothing(struct request *request, struct store_ite
     return COMMAND_DONE;
 }
 
+/* All ups, or all downs, of this replica's entry together have used up 64 bits, while their sum has not: write the sum as a
+ * value, which begins a new entry. It subtracts exactly the totals seen, so increments made elsewhere still count (S16). */
+static bool fold(struct request *request, struct store_item *item, const struct object *object, int64_t sum,
+                 enum command_result *out_result)
+{
+    char text[INTEGER_TEXT_BYTES];
+    return request_issue_set(request, item, object, integer_text(sum, text), EXPIRY_KEEP, 0, out_result);
+}
+
 static enum command_result increment(struct request *request, int64_t delta)
 {
     struct store_item *item;
@@ -47,13 +56,17 @@ static enum command_result increment(struct request *request, int64_t delta)
     int64_t value, sum;
     if (!read_counter(request, object, &value)) return COMMAND_DONE;
     if (delta == 0) return add_nothing(request, item, object, value);
-    struct increment entry;
-    if (__builtin_add_overflow(value, delta, &sum) || !increment_prepare(request, object, NULL, delta, &entry)) {
+    if (__builtin_add_overflow(value, delta, &sum)) {
         resp_write_error(request->reply, "ERR increment or decrement would overflow");
         return COMMAND_DONE;
     }
-    write_body_increment(request->body, entry.birth, entry.positive, entry.negative);
-    if (!request_issue(request, WRITE_INCREMENT, item, &result)) return result;
+    struct increment entry;
+    if (increment_prepare(request, object, NULL, delta, &entry)) {
+        write_body_increment(request->body, entry.birth, entry.positive, entry.negative);
+        if (!request_issue(request, WRITE_INCREMENT, item, &result)) return result;
+    } else if (!fold(request, item, object, sum, &result)) {
+        return result;
+    }
     resp_write_integer(request->reply, sum);
     return COMMAND_DONE;
 }

@@ -417,6 +417,25 @@ static bool read_column_integer(struct request *request, const struct object *ob
     return false;
 }
 
+/* What an HINCRBY that shows `sum` afterwards writes. As with INCRBY, adding nothing only makes an absent column 0, and an
+ * entry whose totals have used up their 64 bits is folded into a value. False: the error is replied. */
+static bool increment_change(struct request *request, const struct object *object, int64_t delta, int64_t sum,
+                             char text[INTEGER_TEXT_BYTES], struct column_change *change)
+{
+    struct increment entry;
+    if (delta != 0 && increment_prepare(request, object, &change->column, delta, &entry)) {
+        change->op = COLUMN_INCREMENT;
+        change->birth = entry.birth;
+        change->positive = entry.positive;
+        change->negative = entry.negative;
+        return true;
+    }
+    change->op = COLUMN_SET;
+    change->value = integer_text(sum, text);
+    bool exists;
+    return observe_column(request, object, change, &exists);
+}
+
 static enum command_result on_hincrby(struct request *request)
 {
     int64_t delta;
@@ -425,26 +444,18 @@ static enum command_result on_hincrby(struct request *request)
     struct object *object;
     enum command_result result;
     if (!request_load_to_write(request, &item, &object, &result)) return result;
-    struct column_change change = {.op = COLUMN_INCREMENT, .column = request->args[2]};
+    struct column_change change = {.column = request->args[2]};
     if (!columns_are_allowed(request, &change, 1)) return COMMAND_DONE;
     bool exists;
     int64_t value, sum;
     if (!read_column_integer(request, object, change.column, &exists, &value)) return COMMAND_DONE;
-    struct increment entry = {0};
-    if (__builtin_add_overflow(value, delta, &sum) ||
-        !increment_prepare(request, object, &change.column, delta, &entry)) {
+    if (__builtin_add_overflow(value, delta, &sum)) {
         resp_write_error(request->reply, "ERR increment or decrement would overflow");
         return COMMAND_DONE;
     }
-    if (delta != 0) {
-        change.birth = entry.birth;
-        change.positive = entry.positive;
-        change.negative = entry.negative;
-    } else {
-        /* As in INCRBY: adding nothing only makes an absent column 0. */
-        change = (struct column_change){.op = COLUMN_SET, .column = change.column, .value = SLICE_LITERAL("0")};
-    }
     if (delta != 0 || !exists) {
+        char text[INTEGER_TEXT_BYTES];
+        if (!increment_change(request, object, delta, sum, text, &change)) return COMMAND_DONE;
         write_body_columns(request->body, &change, 1);
         if (!request_issue(request, WRITE_COLUMNS, item, &result)) return result;
     }

@@ -101,8 +101,6 @@ static enum command_result on_getrange(struct request *request)
 
 /* ---- writing ---- */
 
-enum expiry_change { EXPIRY_CLEAR, EXPIRY_KEEP, EXPIRY_SET };
-
 /* A table of counters holds integers only. */
 static bool value_is_allowed(struct request *request, struct slice value)
 {
@@ -114,37 +112,17 @@ static bool value_is_allowed(struct request *request, struct slice value)
     return false;
 }
 
-/* Name everything that a SET replaces. An expiry that is kept is not replaced. */
-static void observe_for_set(struct request *request, const struct object *object, enum expiry_change expiry)
-{
-    struct dot_set *observed = &request->write->observed;
-    object_observe_all(object, observed);
-    if (expiry != EXPIRY_KEEP) return;
-    struct dot_set kept;
-    dot_set_init(&kept);
-    object_observe_expiry(object, &kept);
-    for (uint32_t i = 0; i < kept.count; i++) (void)dot_set_remove(observed, kept.dots[i]);
-    dot_set_deinit(&kept);
-}
-
-/* Write `value` as the key's string. With EXPIRY_KEEP the caller has used request_load_to_write(). */
+/* SET and its kin. With EXPIRY_KEEP the caller has used request_load_to_write(). */
 static bool set_value(struct request *request, struct store_item *item, const struct object *object, struct slice value,
                       enum expiry_change expiry, uint64_t expire_at_ms, enum command_result *out_result)
 {
     *out_result = COMMAND_DONE;
     if (!value_is_allowed(request, value)) return false;
-    struct counter_base *bases = NULL;
-    uint32_t bases_count = 0;
-    if (object) {
-        if (UNLIKELY(object_in_conflict(object, request->now.wall_ms))) {
-            reply_conflict(request);
-            return false;
-        }
-        bases_count = object_all_counter_bases(object, request->arena, &bases);
-        observe_for_set(request, object, expiry);
+    if (UNLIKELY(object && object_in_conflict(object, request->now.wall_ms))) {
+        reply_conflict(request);
+        return false;
     }
-    write_body_set(request->body, value, expire_at_ms, bases, bases_count);
-    return request_issue(request, WRITE_SET, item, out_result);
+    return request_issue_set(request, item, object, value, expiry, expire_at_ms, out_result);
 }
 
 /* Milliseconds since 1970 for an expiry option. False: the error is replied. */
