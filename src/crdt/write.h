@@ -5,6 +5,7 @@
  *
  * W1  The stamp exceeds every stamp in the write's causal past.
  * W2  A delta is never changed under its dot.
+ * W3  Everything observed is in the causal past: covered by deps, or an earlier dot of the same replica.
  */
 #ifndef MERIDIAN_CRDT_WRITE_H
 #define MERIDIAN_CRDT_WRITE_H
@@ -45,7 +46,11 @@ struct write {
     struct slice body;           /* borrowed; its form is checked by write_decode */
 };
 
-enum { WRITE_FLAG_EXPIRY = 1 };  /* a WRITE_DELETE made by the clock, not by a client */
+enum write_flag {
+    WRITE_FLAG_EXPIRY = 1,    /* a WRITE_DELETE made by the clock, not by a client */
+    WRITE_FLAG_OVERWRITE = 2, /* a SET, COLUMNS or MEMBERS_ADD that also deletes the key's parts of other types, as far
+                                 as it observed them. Set by object_prepare(). */
+};
 
 void write_init(struct write *w);
 void write_deinit(struct write *w);
@@ -53,10 +58,12 @@ void write_encode(const struct write *w, struct buffer *out);
 /* Decode and check everything, body included: what passes can be applied without further checks. Reuses w's memory. */
 MUST_USE enum status write_decode(struct slice bytes, struct write *w);
 
-/* Bodies. Writers for the node's commands; readers are the objects' own. */
+/* Bodies. Writers for the node's commands; readers, for checked bodies, are in write_body.h. */
 struct counter_base {            /* observed totals of one counter entry (S16) */
     struct dot birth;
     uint64_t positive, negative;
+    bool in_column;              /* an entry of that column; else the string's. Births are unique within one of these */
+    struct slice column;
 };
 struct column_change {
     enum column_op op;
@@ -76,5 +83,6 @@ void write_body_members(struct buffer *b, const struct slice *members, uint32_t 
 void write_body_delete(struct buffer *b, enum delete_policy policy, const struct counter_base *bases,
                        uint32_t bases_count);
 void write_body_expire(struct buffer *b, uint64_t expire_at_ms);
+void write_body_restore_mark(struct buffer *b, struct dot entry, uint8_t state);
 
 #endif
