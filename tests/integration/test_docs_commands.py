@@ -5,8 +5,8 @@ A page is replayed top to bottom over one connection, on a fresh cluster of one 
 fence ```resp the lines that begin with "> " are sent and the lines under them are what redis-cli prints under RESP2;
 ```resp3 shows the same under RESP3. "…" stands for anything that differs from run to run.
 
-`./test_docs_commands.py rewrite [page …]` replaces the answers by what a node of three regions says, for review; lines that
-fit with their "…" stay.
+`./test_docs_commands.py rewrite [page …]` replaces the answers by what a node of three regions says, for review; those
+that fit with their "…" stay.
 """
 import os
 import re
@@ -51,7 +51,7 @@ class Printed(Connection):
 
 
 def indented(text, width, inside_map=False):
-    """The lines after the first one stand under it; a list inside a map begins on a line of its own, as in redis-cli."""
+    """The lines after the first stand under it; a list inside a map begins on a line of its own, as in redis-cli."""
     if inside_map and "\n" in text:
         return "\n" + "\n".join(" " * 4 + line for line in text.split("\n"))
     return text.replace("\n", "\n" + " " * width)
