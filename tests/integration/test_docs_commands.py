@@ -5,8 +5,8 @@ A page is replayed top to bottom over one connection, on a fresh cluster of one 
 fence ```resp the lines that begin with "> " are sent and the lines under them are what redis-cli prints under RESP2;
 ```resp3 shows the same under RESP3. "…" stands for anything that differs from run to run.
 
-`./test_docs_commands.py rewrite [page …]` replaces the answers by what a node of three regions says, for review; those
-that fit with their "…" stay.
+`./test_docs_commands.py rewrite [page …]` replaces the answers by what a node of three regions says, for review;
+those that fit with their "…" stay.
 """
 import os
 import re
