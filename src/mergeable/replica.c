@@ -8,6 +8,7 @@
  */
 #include "mergeable/replica_internal.h"
 
+#include "base/hash.h"
 #include "base/memory.h"
 
 enum {
@@ -173,6 +174,7 @@ void replica__draw_incarnation(struct replica *r)
     buffer_clear(&r->scratch);
     write_u64(&r->scratch, r->id);
     write_u64(&r->scratch, id);
+    write_u8(&r->scratch, r->joining ? 1 : 0);
     uint64_t lsn;
     struct log_location at;
     if (log_append_reserved(r->log, r->config.table, r->config.partition, LOG_INCARNATION, buffer_slice(&r->scratch), &lsn,
@@ -341,12 +343,9 @@ void replica_start(struct replica *r, struct log *log, struct replica_now now)
     /* Everything that was replayed is durable: log_open() read it from disk. */
     (void)settle_pending(r, UINT64_MAX);
     vv_copy(&r->durable, &r->applied);
-    if (r->id == 0) {
-        replica__draw_incarnation(r);
-    } else {
-        r->joining = false;
-    }
-    if (r->config.members_count == 1) r->joining = false;
+    /* Who holds anything serves, though it may lag; who is alone has nobody to ask. */
+    if (r->applied.count > 0 || r->peers_count == 0) r->joining = false;
+    if (r->id == 0) replica__draw_incarnation(r);
     r->sweeping = store_space_count(r->data) > 0;
     stability_on_report(r->stability, r->config.self, &r->durable, &r->durable);
 }
@@ -388,8 +387,11 @@ static void replay_incarnation(struct replica *r, const struct log_record *recor
 {
     struct reader reader = reader_of(record->payload);
     uint64_t before = read_u64(&reader), after = read_u64(&reader);
+    bool joining = read_u8(&reader) == 1;
     if (!reader_finished(&reader)) PANIC("log record %llu: damaged incarnation", (unsigned long long)record->lsn);
-    if (before == r->id) take_incarnation(r, after); /* else a copy that a reclaim made of an older one */
+    if (before != r->id) return; /* a copy that a reclaim made of an older one */
+    take_incarnation(r, after);
+    r->joining = joining;
 }
 
 static void replay_chunk(struct replica *r, const struct log_record *record)
@@ -462,6 +464,7 @@ enum write_outcome replica_write(struct replica *r, struct write *w, uint64_t ke
         replica__draw_incarnation(r); /* P1 */
         if (r->rejoining || r->id == 0) return WRITE_REFUSED_BUSY;
     }
+    if (replica__ledger_mark_is_cold(r, w, key_hash)) return WRITE_REFUSED_BUSY;
     vv_copy(&w->deps, &r->deps);
 
     enum status status;

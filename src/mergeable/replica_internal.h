@@ -188,7 +188,6 @@ struct replica {
     struct notice *notices;  /* in lsn order, oldest first */
     struct notice *notices_last;
     struct replica_account account;
-    uint64_t ledger_open;
 
     /* scratch, reused */
     struct write incoming;
@@ -282,6 +281,8 @@ extern const struct store_object_functions replica__ledger_functions;
 enum { LEDGER_KEY_BYTES = 32 };
 void replica__ledger_key(const struct ledger_place *place, uint8_t out[LEDGER_KEY_BYTES]);
 bool replica__ledger_key_read(struct slice item_key, struct ledger_place *out);
+/* Begin fetching the cold entries that a restore mark names. True when one is on its way: apply the mark later. */
+bool replica__ledger_mark_is_cold(struct replica *r, const struct write *w, uint64_t hash);
 uint64_t replica__column_hash(struct slice column);
 void replica__ledger_add(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e, uint64_t lsn);
 void replica__ledger_remove(struct replica *r, uint64_t hash, struct dot dot, struct slice column, uint64_t lsn);
