@@ -306,28 +306,14 @@ bool request_issue(struct request *request, enum write_kind kind, struct store_i
     return written;
 }
 
-/* Name everything that a SET replaces. An expiry that is kept is not replaced. */
-static void observe_for_set(struct request *request, const struct object *object, enum expiry_change expiry)
-{
-    struct dot_set *observed = &request->write->observed;
-    object_observe_all(object, observed);
-    if (expiry != EXPIRY_KEEP) return;
-    struct dot_set kept;
-    dot_set_init(&kept);
-    object_observe_expiry(object, &kept);
-    for (uint32_t i = 0; i < kept.count; i++) (void)dot_set_remove(observed, kept.dots[i]);
-    dot_set_deinit(&kept);
-}
-
 bool request_issue_set(struct request *request, struct store_item *item, const struct object *object,
-                       struct slice value, enum expiry_change expiry, uint64_t expire_at_ms,
-                       enum command_result *out_result)
+                       struct slice value, uint64_t expire_at_ms, enum command_result *out_result)
 {
     struct counter_base *bases = NULL;
     uint32_t bases_count = 0;
     if (object) {
         bases_count = object_all_counter_bases(object, request->arena, &bases);
-        observe_for_set(request, object, expiry);
+        object_observe_all(object, &request->write->observed);
     }
     write_body_set(request->body, value, expire_at_ms, bases, bases_count);
     return request_issue(request, WRITE_SET, item, out_result);

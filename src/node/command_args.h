@@ -110,11 +110,10 @@ MUST_USE bool request_load_to_write(struct request *request, struct store_item *
 MUST_USE bool request_issue(struct request *request, enum write_kind kind, struct store_item *item,
                             enum command_result *out_result);
 
-/* Write `value` as the key's string in place of everything that `object` shows, of any type. */
-enum expiry_change { EXPIRY_CLEAR, EXPIRY_KEEP, EXPIRY_SET };
+/* Write `value` as the key's string in place of everything that `object` shows, of any type, and of its expiry, for which
+ * `expire_at_ms` stands (0: never). */
 MUST_USE bool request_issue_set(struct request *request, struct store_item *item, const struct object *object,
-                                struct slice value, enum expiry_change expiry, uint64_t expire_at_ms,
-                                enum command_result *out_result);
+                                struct slice value, uint64_t expire_at_ms, enum command_result *out_result);
 
 /* Delete what `object` shows, under the policy of the table's CONFLICT. */
 MUST_USE bool request_issue_delete(struct request *request, struct store_item *item, const struct object *object,
@@ -134,6 +133,12 @@ struct increment {
 };
 MUST_USE bool increment_prepare(const struct request *request, const struct object *object, const struct slice *column,
                                 int64_t delta, struct increment *out);
+
+/* When what is alive expires, for a write that keeps it; 0: never. `object` may be NULL. */
+static inline uint64_t expiry_to_keep(const struct object *object)
+{
+    return object ? object_expire_at_ms(object) : 0;
+}
 
 /* Alive, that is: neither absent, deleted nor expired. `object` may be NULL. */
 static inline bool object_is_alive(const struct object *object, struct replica_now now)

@@ -44,7 +44,7 @@ static bool fold(struct request *request, struct store_item *item, const struct 
                  enum command_result *out_result)
 {
     char text[INTEGER_TEXT_BYTES];
-    return request_issue_set(request, item, object, integer_text(sum, text), EXPIRY_KEEP, 0, out_result);
+    return request_issue_set(request, item, object, integer_text(sum, text), expiry_to_keep(object), out_result);
 }
 
 static enum command_result increment(struct request *request, int64_t delta)

@@ -112,9 +112,9 @@ static bool value_is_allowed(struct request *request, struct slice value)
     return false;
 }
 
-/* SET and its kin. With EXPIRY_KEEP the caller has used request_load_to_write(). */
+/* SET and its kin. */
 static bool set_value(struct request *request, struct store_item *item, const struct object *object, struct slice value,
-                      enum expiry_change expiry, uint64_t expire_at_ms, enum command_result *out_result)
+                      uint64_t expire_at_ms, enum command_result *out_result)
 {
     *out_result = COMMAND_DONE;
     if (!value_is_allowed(request, value)) return false;
@@ -122,7 +122,7 @@ static bool set_value(struct request *request, struct store_item *item, const st
         reply_conflict(request);
         return false;
     }
-    return request_issue_set(request, item, object, value, expiry, expire_at_ms, out_result);
+    return request_issue_set(request, item, object, value, expire_at_ms, out_result);
 }
 
 /* Milliseconds since 1970 for an expiry option. False: the error is replied. */
@@ -206,28 +206,30 @@ static bool is_conditional(struct request *request, const struct string_options 
     return true;
 }
 
+/* The options of SET. *out_keeps: the expiry that is there is to be kept. False: the error is replied. */
+static bool parse_set(struct request *request, uint64_t *out_expire_at_ms, bool *out_keeps)
+{
+    struct string_options options;
+    if (!parse_string_options(request, 3, true, &options)) return false;
+    if (options.has_expiry &&
+        !expire_option(request, options.expiry, options.unit_ms, options.absolute, out_expire_at_ms)) {
+        return false;
+    }
+    *out_keeps = options.keepttl;
+    return !is_conditional(request, &options);
+}
+
 static enum command_result on_set(struct request *request)
 {
-    enum expiry_change expiry = EXPIRY_CLEAR;
+    bool keeps = false;
     uint64_t expire_at_ms = 0;
-    if (UNLIKELY(request->args_count > 3)) {
-        struct string_options options;
-        if (!parse_string_options(request, 3, true, &options)) return COMMAND_DONE;
-        if (options.has_expiry &&
-            !expire_option(request, options.expiry, options.unit_ms, options.absolute, &expire_at_ms)) {
-            return COMMAND_DONE;
-        }
-        if (is_conditional(request, &options)) return COMMAND_DONE;
-        expiry = options.has_expiry ? EXPIRY_SET : options.keepttl ? EXPIRY_KEEP : EXPIRY_CLEAR;
-    }
+    if (UNLIKELY(request->args_count > 3) && !parse_set(request, &expire_at_ms, &keeps)) return COMMAND_DONE;
     struct store_item *item;
     struct object *object;
-    enum command_result result = COMMAND_PARK_COLD;
-    /* An expired value is simply replaced, unless its expiry were to be kept. */
-    bool loaded = expiry == EXPIRY_KEEP ? request_load_to_write(request, &item, &object, &result)
-                                        : request_load(request, &item, &object);
-    if (!loaded) return result;
-    if (!set_value(request, item, object, request->args[2], expiry, expire_at_ms, &result)) return result;
+    enum command_result result;
+    if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
+    if (keeps && object_is_alive(object, request->now)) expire_at_ms = object_expire_at_ms(object);
+    if (!set_value(request, item, object, request->args[2], expire_at_ms, &result)) return result;
     resp_write_simple(request->reply, "OK");
     return COMMAND_DONE;
 }
@@ -239,7 +241,7 @@ static enum command_result on_mset(struct request *request)
     struct object *object;
     enum command_result result;
     if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
-    if (!set_value(request, item, object, request->args[2], EXPIRY_CLEAR, 0, &result)) return result;
+    if (!set_value(request, item, object, request->args[2], 0, &result)) return result;
     resp_write_simple(request->reply, "OK");
     return COMMAND_DONE;
 }
@@ -252,7 +254,7 @@ static enum command_result set_with_time(struct request *request, int64_t unit_m
     struct object *object;
     enum command_result result;
     if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
-    if (!set_value(request, item, object, request->args[3], EXPIRY_SET, expire_at_ms, &result)) return result;
+    if (!set_value(request, item, object, request->args[3], expire_at_ms, &result)) return result;
     resp_write_simple(request->reply, "OK");
     return COMMAND_DONE;
 }
@@ -367,7 +369,7 @@ static enum command_result on_append(struct request *request)
     uint8_t *whole = arena_alloc(request->arena, length);
     if (value.length > 0) memcpy(whole, value.data, value.length);
     if (tail.length > 0) memcpy(whole + value.length, tail.data, tail.length);
-    if (!set_value(request, item, object, slice_of(whole, length), EXPIRY_KEEP, 0, &result)) return result;
+    if (!set_value(request, item, object, slice_of(whole, length), expiry_to_keep(object), &result)) return result;
     resp_write_integer(request->reply, (int64_t)length);
     return COMMAND_DONE;
 }
@@ -398,7 +400,7 @@ static enum command_result on_setrange(struct request *request)
     if (value.length > 0) memcpy(whole, value.data, value.length);
     if ((size_t)offset > value.length) memset(whole + value.length, 0, (size_t)offset - value.length);
     memcpy(whole + offset, patch.data, patch.length);
-    if (!set_value(request, item, object, slice_of(whole, length), EXPIRY_KEEP, 0, &result)) return result;
+    if (!set_value(request, item, object, slice_of(whole, length), expiry_to_keep(object), &result)) return result;
     resp_write_integer(request->reply, (int64_t)length);
     return COMMAND_DONE;
 }
