@@ -75,6 +75,8 @@ struct replica_config {
  * it asks its peers first (replica_is_serving). */
 MUST_USE enum status replica_open(const struct replica_config *config, struct slice meta, bool fresh_folder, struct replica **out);
 void replica_free(struct replica *r);
+/* The table is gone: forget everything of this partition, here and at rest, and free the replica. */
+void replica_drop(struct replica *r);
 /* Every record of this partition, in log order, before replica_start(); idempotent on what meta already covers. */
 void replica_replay(struct replica *r, const struct log_record *record);
 void replica_start(struct replica *r, struct log *log, struct replica_now now);
