@@ -51,6 +51,7 @@ struct object_event {
     struct dot winner;       /* the write or delete it lost to; none if unknown */
     struct slice column;     /* LEDGER_COLUMN; a write of n columns may lose in each column by itself */
     struct slice value;
+    bool every_column;       /* OBJECT_WITHDRAWN: all entries of this dot, whatever their column: a delete observed it */
 };
 
 /* Filled by one apply or merge; slices live in `bytes`. */
@@ -66,7 +67,7 @@ void object_events_deinit(struct object_events *e);
 void object_events_clear(struct object_events *e);
 
 /* Apply one write under the table's policy. `ledgered` tells which (dot, column) pairs of this key are in the ledger
- * now, so that a write that observed one withdraws it; may be NULL.
+ * now, so that a write that observed one withdraws it; may be NULL. A `column` without data asks for any entry of the dot.
  * After: object_is_empty(o) may hold; then the caller may drop the object once it is durable. */
 struct object_ledger_view {
     void *user;

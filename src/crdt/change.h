@@ -1,0 +1,51 @@
+/* change.h: what one apply, merge or collection carries along while it changes the parts of an object, and how it tells
+ * the ledger what became of writes.
+ *
+ * Deltas and merges use the same few steps, so that they cannot disagree: remove what was observed, settle the cell
+ * (LWW drops losers), refresh what deletes hide. The events are the differences that the steps find.
+ */
+#ifndef MERIDIAN_CRDT_CHANGE_H
+#define MERIDIAN_CRDT_CHANGE_H
+
+#include "crdt/deletes.h"
+#include "crdt/object.h"
+#include "crdt/register.h"
+
+struct change {
+    enum conflict_policy policy;
+    struct deletes *deletes;
+    struct vv *touches;                    /* updates that left no trace, see object_internal.h */
+    const struct dot_set *observed;        /* by the write at hand; NULL in merges and collections */
+    struct dot_set suspects;               /* those of them that have ledger entries */
+    const struct object_ledger_view *ledgered;
+    struct object_events *events;
+};
+
+/* Where in the object something happens. `column` has data only for PART_ROW. */
+struct place {
+    enum object_part part;
+    struct slice column;
+};
+
+static inline const struct slice *place_column(const struct place *at)
+{
+    return at->part == PART_ROW ? &at->column : NULL;
+}
+
+/* Find the ledger entries among the dots that the write observed. */
+void change_find_suspects(struct change *c);
+void change_deinit(struct change *c);
+
+void change_ledgered(struct change *c, const struct place *at, const struct register_value *v,
+                     enum ledger_reason reason, struct dot winner);
+void change_withdrawn(struct change *c, const struct place *at, const struct register_value *v);
+void change_gone(struct change *c, enum object_event_type type, const struct place *at, struct dot dot);
+/* Withdraw the ledger entries of this place that the write observed and that are not in `here`. */
+void change_withdraw_observed(struct change *c, const struct place *at, const struct reg *here);
+/* Withdraw all ledger entries of all dots that the write observed: it is a delete. */
+void change_withdraw_all_observed(struct change *c);
+void change_delete_ledgered(struct change *c, const struct delete_record *x, struct dot winner);
+void change_delete_withdrawn(struct change *c, const struct delete_record *x);
+void change_conflict(struct change *c, bool before, bool after);
+
+#endif
