@@ -91,6 +91,15 @@ static void on_timer(uv_timer_t *timer)
 
 static void finish_stop(struct loop *l);
 
+/* The other loops ask for room without touching what loop 0 owns. */
+static void publish_rooms(struct process *p)
+{
+    if (p->config.shards == 1) return;
+    for (uint32_t i = 0; i < p->config.topology.nodes_count; i++) {
+        if (i != p->config.node) atomic_store(&p->peer_room[i], peers_room(p->peers, (uint8_t)i));
+    }
+}
+
 static void on_turn(uv_prepare_t *prepare)
 {
     struct loop *l = prepare->data;
@@ -98,7 +107,7 @@ static void on_turn(uv_prepare_t *prepare)
     clients__resume(l->clients);
     loop__touch(l);
     uint64_t next = shard_end_iteration(l->shard);
-    if (l->index == 0) peers__flush(l->process->peers);
+    if (l->index == 0) publish_rooms(l->process);
     uint64_t now = loop__mono_ns();
     if (l->stopping && (shard_is_stopped(l->shard) || now >= l->stop_deadline_ns)) {
         finish_stop(l);
@@ -137,14 +146,14 @@ static void port_client_pause(void *world, uint64_t client, bool paused)
 static bool port_peer_send(void *world, uint8_t node, uint8_t type, struct slice body)
 {
     struct loop *l = world;
-    if (l->index == 0) return peers__send(l->process->peers, node, type, body);
+    if (l->index == 0) return peers_send(l->process->peers, node, type, body);
     return mailbox__post(l->process->loops[0].mailbox, MAIL_PEER_SEND, node, type, false, body);
 }
 
 static size_t port_peer_room(void *world, uint8_t node)
 {
     struct loop *l = world;
-    if (l->index == 0) return peers__room(l->process->peers, node);
+    if (l->index == 0) return peers_room(l->process->peers, node);
     return atomic_load(&l->process->peer_room[node]);
 }
 
@@ -154,28 +163,18 @@ static bool port_shard_send(void *world, uint8_t shard, uint8_t type, struct sli
     return mailbox__post(l->process->loops[shard].mailbox, MAIL_SHARD_FRAME, l->index, type, false, body);
 }
 
-static void apply_own_faults(struct process *p, const struct fault *faults, uint32_t count)
+static void port_faults_changed(void *world, const struct fault *faults, uint32_t count)
 {
-    int32_t skew_ms = 0;
-    bool paused = false;
-    for (uint32_t i = 0; i < count; i++) {
-        if (faults[i].from != p->config.node) continue;
-        if (faults[i].kind == FAULT_SKEW) skew_ms = faults[i].skew_ms;
-        if (faults[i].kind == FAULT_PAUSE) paused = true;
-    }
-    atomic_store(&p->skew_ms, skew_ms);
+    struct loop *l = world;
+    struct process *p = l->process;
+    if (l->index != 0) return; /* the mirrors of the other shards say the same */
+    peers_set_faults(p->peers, faults, count);
+    atomic_store(&p->skew_ms, peers_skew_ms(p->peers));
+    bool paused = peers_is_paused(p->peers);
     if (atomic_exchange(&p->paused, paused) == paused) return;
     for (uint8_t i = 0; i < p->config.shards; i++) {
         (void)mailbox__post(p->loops[i].mailbox, MAIL_PAUSED, 0, 0, paused, (struct slice){0});
     }
-}
-
-static void port_faults_changed(void *world, const struct fault *faults, uint32_t count)
-{
-    struct loop *l = world;
-    if (l->index != 0) return; /* the mirrors of the other shards say the same */
-    peers__set_faults(l->process->peers, faults, count);
-    apply_own_faults(l->process, faults, count);
 }
 
 static void port_log_line(void *world, char level, const char *event, const char *text)
@@ -204,6 +203,44 @@ void loop__tell_peer(struct loop *l, uint8_t node, enum mail_kind kind)
     if (kind == MAIL_PEER_UP) shard_on_peer_up(l->shard, node);
     else if (kind == MAIL_PEER_DOWN) shard_on_peer_down(l->shard, node);
     else shard_on_peer_writable(l->shard, node);
+}
+
+/* News of a peer, for every shard of the process. */
+static void tell_all(struct loop *l, uint8_t node, enum mail_kind kind)
+{
+    struct process *p = l->process;
+    loop__tell_peer(l, node, kind);
+    for (uint8_t i = 1; i < p->config.shards; i++) {
+        (void)mailbox__post(p->loops[i].mailbox, kind, node, 0, false, (struct slice){0});
+    }
+}
+
+static void on_peer_up(void *user, uint8_t node)
+{
+    tell_all(user, node, MAIL_PEER_UP);
+}
+
+static void on_peer_down(void *user, uint8_t node)
+{
+    tell_all(user, node, MAIL_PEER_DOWN);
+}
+
+static void on_peer_writable(void *user, uint8_t node)
+{
+    tell_all(user, node, MAIL_PEER_WRITABLE);
+}
+
+static bool on_peer_frame(void *user, uint8_t node, uint8_t type, struct slice body)
+{
+    return loop__deliver_frame(user, node, type, body);
+}
+
+bool loop__start_peers(struct loop *l, struct buffer *out_error)
+{
+    struct process *p = l->process;
+    struct peers_config config = {&p->config.topology, p->config.node, p->config.wan, random_u64()};
+    struct peers_functions functions = {l, on_peer_up, on_peer_down, on_peer_frame, on_peer_writable, port_log_line};
+    return peers_start(&l->uv, &config, &functions, &p->peers, out_error) == STATUS_OK;
 }
 
 /* ---- life ---- */
@@ -317,7 +354,7 @@ void loop__close(struct loop *l)
     l->shard = NULL;
     clients__free(l->clients);
     mailbox__free(l->mailbox);
-    if (l->index == 0) peers__free(l->process->peers);
+    if (l->index == 0 && l->process->peers) peers_stop(l->process->peers);
     close_handle((uv_handle_t *)&l->prepare);
     close_handle((uv_handle_t *)&l->timer);
     close_handle((uv_handle_t *)&l->stop);

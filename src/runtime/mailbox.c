@@ -22,7 +22,7 @@ static void deliver(struct loop *l, struct mail *m)
         loop__touch(l);
         shard_on_shard_frame(l->shard, m->from, m->type, body);
         return;
-    case MAIL_PEER_SEND: (void)peers__send(l->process->peers, m->from, m->type, body); return;
+    case MAIL_PEER_SEND: (void)peers_send(l->process->peers, m->from, m->type, body); return;
     case MAIL_PEER_FRAME:
         loop__touch(l);
         (void)shard_on_peer_frame(l->shard, m->from, m->type, body);
@@ -44,7 +44,7 @@ static void on_async(uv_async_t *async)
     pthread_mutex_unlock(&m->mutex);
     while (mail) {
         struct mail *next = mail->next;
-        deliver(m->loop, mail);
+        if (m->loop->shard) deliver(m->loop, mail); /* NULL: the loop is being closed */
         memory_free(mail);
         mail = next;
     }

@@ -54,7 +54,7 @@ static bool open_all(struct process *p, struct buffer *error)
     if (folder_open(p->config.data, node->id, p->config.shards, &p->folder, error) != STATUS_OK) return false;
     bool opened = true;
     for (uint8_t i = 0; i < p->config.shards && opened; i++) opened = loop__open(&p->loops[i], p, i, error);
-    if (opened) opened = (p->peers = peers__start(&p->loops[0], error)) != NULL;
+    if (opened) opened = loop__start_peers(&p->loops[0], error);
     for (uint8_t i = 0; i < p->config.shards && opened; i++) opened = loop__listen(&p->loops[i], error);
     return opened;
 }

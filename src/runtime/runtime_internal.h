@@ -14,6 +14,7 @@
 #include "runtime/disk_files.h"
 #include "runtime/folder.h"
 #include "runtime/kv_rocks.h"
+#include "runtime/peers.h"
 #include "runtime/runtime.h"
 
 enum {
@@ -27,7 +28,6 @@ static const uint64_t RUNTIME_LOG_BYTES_MAX = 8ULL << 30;
 
 struct clients;
 struct mailbox;
-struct peers;
 struct process;
 
 struct loop {
@@ -61,6 +61,7 @@ struct process {
 /* loop.c */
 bool loop__open(struct loop *l, struct process *p, uint8_t index, struct buffer *out_error);
 bool loop__listen(struct loop *l, struct buffer *out_error);
+bool loop__start_peers(struct loop *l, struct buffer *out_error); /* the first loop */
 void loop__run(struct loop *l);
 void loop__close(struct loop *l);
 void loop__touch(struct loop *l);        /* before handing an event to the shard: sets its time */
@@ -91,15 +92,7 @@ struct mailbox *mailbox__new(struct loop *l);
 bool mailbox__post(struct mailbox *m, enum mail_kind kind, uint8_t from, uint8_t type, bool flag, struct slice body); /* false: full */
 void mailbox__free(struct mailbox *m);
 
-/* peers.c: loop 0 */
-struct peers *peers__start(struct loop *l, struct buffer *out_error);
-bool peers__send(struct peers *p, uint8_t node, uint8_t type, struct slice body);
-size_t peers__room(const struct peers *p, uint8_t node);
-void peers__set_faults(struct peers *p, const struct fault *faults, uint32_t count);
-void peers__flush(struct peers *p);      /* once an iteration: give the sockets what is due */
-void peers__free(struct peers *p);
-
-/* Deliver to the right shard of this process, from loop 0. Returns false if the frame was hostile. */
+/* Frames and news of peers, from loop 0, to the shard they are for. False: the frame was hostile. */
 bool loop__deliver_frame(struct loop *l, uint8_t node, uint8_t type, struct slice body);
 void loop__tell_peer(struct loop *l, uint8_t node, enum mail_kind kind);
 
