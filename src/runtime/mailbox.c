@@ -17,6 +17,7 @@ struct mailbox {
 static void deliver(struct loop *l, struct mail *m)
 {
     struct slice body = slice_of(m->body, m->length);
+    bool hostile;
     switch (m->kind) {
     case MAIL_SHARD_FRAME:
         loop__touch(l);
@@ -25,7 +26,8 @@ static void deliver(struct loop *l, struct mail *m)
     case MAIL_PEER_SEND: (void)peers_send(l->process->peers, m->from, m->type, body); return;
     case MAIL_PEER_FRAME:
         loop__touch(l);
-        (void)shard_on_peer_frame(l->shard, m->from, m->type, body);
+        hostile = !shard_on_peer_frame(l->shard, m->from, m->type, body);
+        MAYBE(hostile); /* the shard has counted and logged it; the connection is the first loop's */
         return;
     case MAIL_PEER_UP:
     case MAIL_PEER_DOWN:
