@@ -21,7 +21,7 @@ void cell_observe(struct change *c, const struct place *at, struct cell *cell)
     change_withdraw_observed(c, at, &cell->values);
     for (uint32_t i = 0; i < cell->values.count;) {
         struct register_value *v = &cell->values.values[i];
-        if (!dot_set_has(c->observed, v->dot)) {
+        if (!dot_set_has(&c->write->observed, v->dot)) {
             i++;
             continue;
         }
@@ -106,7 +106,7 @@ void cell_settle(struct change *c, const struct place *at, struct cell *cell)
 static struct delete_rival rival_of_value(const struct place *at, const struct register_value *v)
 {
     return (struct delete_rival){.part = at->part,
-                                 .is_update = true,
+                                 .is_update = at->part != PART_EXPIRY,
                                  .can_lose = !(v->flags & VALUE_TOMBSTONE),
                                  .dot = v->dot,
                                  .stamp = v->stamp};
@@ -204,17 +204,6 @@ void cell_merge(struct change *c, const struct place *at, struct cell *cell, con
 
 /* ---- collecting what is stable ---- */
 
-static void fold_bases(const struct place *at, struct cell *cell, const struct delete_record *x)
-{
-    for (uint32_t i = 0; i < x->bases_count; i++) {
-        const struct delete_base *base = &x->bases[i];
-        bool is_here = base->in_column == (at->part == PART_ROW) &&
-                       (!base->in_column || slice_equal(base->column, at->column));
-        struct counter_entry *e = is_here ? counter_pn_find(&cell->counters, base->birth) : NULL;
-        if (e) counter_entry_reset(e, x->dot, x->stamp, base->positive, base->negative);
-    }
-}
-
 bool cell_remove_deleted(struct change *c, const struct place *at, struct cell *cell, const struct delete_record *x)
 {
     if (!delete_concerns(x, at->part)) return false;
@@ -233,7 +222,6 @@ bool cell_remove_deleted(struct change *c, const struct place *at, struct cell *
         reg_remove(&cell->values, i);
         changed = true;
     }
-    fold_bases(at, cell, x);
     return changed;
 }
 

@@ -1,6 +1,9 @@
 /* change.c: building the events of a change. See change.h. */
 #include "crdt/change.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/memory.h"
 
 enum { EVENTS_BYTES_MAX = 1024 * 1024 * 1024 }; /* far above the largest object */
@@ -60,9 +63,9 @@ static struct object_event *push(struct change *c, enum object_event_type type)
 
 void change_find_suspects(struct change *c)
 {
-    if (!c->ledgered || !c->observed) return;
-    for (uint32_t i = 0; i < c->observed->count; i++) {
-        struct dot dot = c->observed->dots[i];
+    if (!c->ledgered || !c->write) return;
+    for (uint32_t i = 0; i < c->write->observed.count; i++) {
+        struct dot dot = c->write->observed.dots[i];
         if (c->ledgered->has(c->ledgered->user, dot, slice_of(NULL, 0))) dot_set_add(&c->suspects, dot);
     }
 }
@@ -70,6 +73,14 @@ void change_find_suspects(struct change *c)
 void change_deinit(struct change *c)
 {
     dot_set_deinit(&c->suspects);
+}
+
+/* What a person would have to write to restore it. */
+static struct slice text_of(const struct place *at, const struct register_value *v, char scratch[24])
+{
+    if (at->part != PART_EXPIRY) return register_value_slice(v);
+    int length = snprintf(scratch, 24, "%" PRIu64, v->expire_at_ms);
+    return slice_of(scratch, (size_t)length);
 }
 
 static enum ledger_kind kind_at(const struct place *at, const struct register_value *v)
@@ -88,7 +99,8 @@ void change_ledgered(struct change *c, const struct place *at, const struct regi
     event->stamp = v->stamp;
     event->winner = winner;
     event->column = keep(c->events, at->column);
-    event->value = keep(c->events, register_value_slice(v));
+    char scratch[24];
+    event->value = keep(c->events, text_of(at, v, scratch));
 }
 
 void change_withdrawn(struct change *c, const struct place *at, const struct register_value *v)

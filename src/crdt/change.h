@@ -15,7 +15,7 @@ struct change {
     enum conflict_policy policy;
     struct deletes *deletes;
     struct vv *touches;                    /* updates that left no trace, see object_internal.h */
-    const struct dot_set *observed;        /* by the write at hand; NULL in merges and collections */
+    const struct write *write;             /* the write at hand; NULL in merges and collections */
     struct dot_set suspects;               /* those of them that have ledger entries */
     const struct object_ledger_view *ledgered;
     struct object_events *events;

@@ -58,7 +58,8 @@ static inline bool delete_is_in_effect(const struct delete_record *x)
 /* An unresolved contested delete is shown as the alternative "deleted". */
 static inline bool delete_is_contested(const struct delete_record *x)
 {
-    return x->policy == DELETE_CONTESTED && x->flags & DELETE_DEFEATED && !(x->flags & DELETE_RESOLVED);
+    return x->policy == DELETE_CONTESTED && x->flags & DELETE_DEFEATED &&
+           !(x->flags & (DELETE_RESOLVED | DELETE_OVERWRITE));
 }
 
 /* An overwrite leaves the part that it wrote, and the expiry, to the write itself. */

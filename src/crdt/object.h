@@ -69,6 +69,9 @@ void object_events_clear(struct object_events *e);
 /* Apply one write under the table's policy. `ledgered` tells which (dot, column) pairs of this key are in the ledger
  * now, so that a write that observed one withdraws it; may be NULL. A `column` without data asks for any entry of the dot.
  * After: object_is_empty(o) may hold; then the caller may drop the object once it is durable. */
+/* Before a local write is given its dot: set the flags that follow from what the key holds besides the part written. */
+void object_prepare(const struct object *o, struct write *w);
+
 struct object_ledger_view {
     void *user;
     bool (*has)(void *user, struct dot dot, struct slice column);

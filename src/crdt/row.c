@@ -41,6 +41,9 @@ bool row_settle(struct change *c, struct row *row, struct column *column)
     row->conflicts_count += (uint32_t)view.in_conflict - (uint32_t)column->in_conflict;
     column->is_shown = cell_view_is_present(&view);
     column->in_conflict = view.in_conflict;
+    bool has_garbage = cell_has_garbage(&column->cell);
+    row->garbage_count += (uint32_t)has_garbage - (uint32_t)column->has_garbage;
+    column->has_garbage = has_garbage;
     size_t bytes = cell_bytes(&column->cell);
     row->cells_bytes += bytes - column->bytes;
     column->bytes = bytes;

@@ -1,7 +1,7 @@
 /* row.h: the map of columns. Each column is a cell of its own; the row adds nothing but the names. Whole-row deletes (S11)
  * are the object's, see deletes.h.
  *
- * W1  shown_count, conflicts_count and cells_bytes add up what the columns say of themselves.
+ * W1  shown_count, conflicts_count, garbage_count and cells_bytes add up what the columns say of themselves.
  */
 #ifndef MERIDIAN_CRDT_ROW_H
 #define MERIDIAN_CRDT_ROW_H
@@ -13,6 +13,7 @@ struct column {
     struct named named;
     bool is_shown;
     bool in_conflict;
+    bool has_garbage;
     size_t bytes; /* of its cell, as counted in row.cells_bytes */
     struct cell cell;
 };
@@ -21,6 +22,7 @@ struct row {
     struct name_map columns;
     uint32_t shown_count;
     uint32_t conflicts_count;
+    uint32_t garbage_count;
     size_t cells_bytes;
 };
 

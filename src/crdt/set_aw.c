@@ -88,7 +88,7 @@ static void erase_observed(struct change *c, struct set_aw *set, struct set_memb
 {
     for (uint32_t i = 0; i < m->adds_count;) {
         struct dot dot = set_member_adds(m)[i].dot;
-        if (!dot_set_has(c->observed, dot)) {
+        if (!dot_set_has(&c->write->observed, dot)) {
             i++;
             continue;
         }

@@ -51,9 +51,7 @@ static bool flags_fit(enum write_kind kind, uint8_t flags)
 static bool observed_is_past(const struct write *w)
 {
     for (uint32_t i = 0; i < w->observed.count; i++) {
-        struct dot d = w->observed.dots[i];
-        bool is_past = d.replica == w->dot.replica ? d.counter < w->dot.counter : vv_covers(&w->deps, d);
-        if (!is_past) return false;
+        if (!write_covers(w, w->observed.dots[i])) return false;
     }
     return true;
 }

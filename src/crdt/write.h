@@ -54,6 +54,13 @@ enum write_flag {
 
 void write_init(struct write *w);
 void write_deinit(struct write *w);
+
+/* True when `d` is in the write's causal past. */
+static inline bool write_covers(const struct write *w, struct dot d)
+{
+    return d.replica == w->dot.replica ? d.counter < w->dot.counter : vv_covers(&w->deps, d);
+}
+
 void write_encode(const struct write *w, struct buffer *out);
 /* Decode and check everything, body included: what passes can be applied without further checks. Reuses w's memory. */
 MUST_USE enum status write_decode(struct slice bytes, struct write *w);
