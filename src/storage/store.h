@@ -26,7 +26,6 @@ struct store_item {
     uint64_t lsn;
     uint32_t key_bytes;
     uint32_t state;    /* the store's own: dirty, saving, cold, referenced, fetching */
-    struct store_item *dirty_next;
     uint8_t key[];
 };
 
@@ -86,7 +85,8 @@ uint64_t store_space_count(const struct store_space *space);       /* items, col
 uint64_t store_memory_bytes(const struct store *store);
 
 /* Visit items with hash >= *io_cursor in hash order, whole equal-hash groups, at least `count_min` if there are so many.
- * After: *io_cursor is where to go on; returns false when the end was reached. Stable under inserts and growth. */
+ * After: *io_cursor is where to go on; returns false when the end was reached. Stable under inserts and growth between
+ * calls; within one, `visit` may remove the item it was given and nothing else. */
 bool store_scan(struct store_space *space, uint64_t *io_cursor, uint32_t count_min,
                 void (*visit)(void *user, struct store_item *item), void *user);
 
@@ -104,6 +104,9 @@ void store_meta_changed(struct store_partition *partition, uint64_t lsn);
 /* Begin writing the partition back as of now (`applied_lsn`). False if one of it is under way or nothing is dirty (then
  * the partition counts as written back at applied_lsn). */
 bool store_write_back(struct store_partition *partition, uint64_t applied_lsn);
+/* The log is durable up to here: batches as of a later position wait, since state at rest must never be ahead of the log (S4).
+ * Until the first call the owner answers for that itself. */
+void store_on_log_durable(struct store *store, uint64_t durable_lsn);
 /* Do a slice of work: encode up to `items_max` items, submit complete batches, evict. Returns true if work is left. */
 bool store_work(struct store *store, uint32_t items_max);
 void store_flush(struct store *store); /* ask for a flush of what is written */
@@ -112,6 +115,8 @@ bool store_owns_request(const struct store *store, const struct kv_request *requ
 uint64_t store_partition_flushed_lsn(const struct store_partition *partition); /* S3: applied position durable at rest */
 uint64_t store_partition_dirty_count(const struct store_partition *partition);
 bool store_is_idle(const struct store *store);
-enum status store_health(const struct store *store); /* STATUS_OK, NO_SPACE while write-back can't proceed, IO */
+/* STATUS_OK, NO_SPACE while write-back can't proceed, IO. What failed is kept and tried again by the next store_write_back()
+ * or store_flush(). */
+enum status store_health(const struct store *store);
 
 #endif
