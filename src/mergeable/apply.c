@@ -135,10 +135,10 @@ bool replica__is_ahead(const struct replica *r, uint64_t hash, struct dot dot)
     return clock && vv_covers(clock, dot);
 }
 
-void replica__note_garbage_and_expiry(struct replica *r, const struct store_item *item, struct dot after)
+void replica__note_garbage_and_expiry(struct replica *r, const struct store_item *item)
 {
     const struct object *o = item->object;
-    if (object_has_garbage(o)) replica__queue_garbage(r, item->hash, after);
+    if (object_has_garbage(o)) replica__queue_garbage(r, item->hash);
     uint64_t at_ms = object_expire_at_ms(o);
     if (at_ms) replica__queue_expiry(r, item->hash, at_ms);
 }
@@ -161,7 +161,7 @@ void replica__apply(struct replica *r, const struct write *w, uint64_t hash, str
     object_events_clear(&r->events);
     object_apply(item->object, r->config.policy, w, ledger_count(r) ? &view : NULL, &r->events);
     store_changed(r->data, item);
-    replica__note_garbage_and_expiry(r, item, w->dot);
+    replica__note_garbage_and_expiry(r, item);
     if (UNLIKELY(r->events.count > 0)) replica__on_events(r, w->key, hash, lsn);
     if (UNLIKELY(object_is_empty(item->object))) store_remove(r->data, item, lsn);
 }

@@ -86,3 +86,10 @@ void hash_map_remove(struct hash_map *m, uint64_t hash)
     m->count--;
     if (m->count == 0) hash_map_deinit(m);
 }
+
+void hash_map_visit(const struct hash_map *m, void (*visit)(void *user, uint64_t hash, uint64_t value), void *user)
+{
+    for (size_t i = 0; i < m->capacity; i++) {
+        if (m->slots[i].used) visit(user, m->slots[i].hash, m->slots[i].value);
+    }
+}

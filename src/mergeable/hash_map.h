@@ -1,5 +1,5 @@
-/* hash_map.h: a small map from a key hash to a number, open addressing with linear probing. Its users keep key hashes in
- * it (which keys wait for collection, when a key expires), so that a key is queued once however often it is written. */
+/* hash_map.h: a small map from a key hash to a number. Its users remember by key hash which keys wait for collection,
+ * when a key expires, which ledger entries a key has. */
 #ifndef MERIDIAN_MERGEABLE_HASH_MAP_H
 #define MERIDIAN_MERGEABLE_HASH_MAP_H
 
@@ -19,5 +19,7 @@ void hash_map_deinit(struct hash_map *m);
 bool hash_map_get(const struct hash_map *m, uint64_t hash, uint64_t *out_value);
 void hash_map_put(struct hash_map *m, uint64_t hash, uint64_t value);
 void hash_map_remove(struct hash_map *m, uint64_t hash); /* absent: nothing happens */
+/* In no particular order; `visit` must not change the map. */
+void hash_map_visit(const struct hash_map *m, void (*visit)(void *user, uint64_t hash, uint64_t value), void *user);
 
 #endif

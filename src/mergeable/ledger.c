@@ -4,8 +4,8 @@
  * as the winner. Entries come and go by the events of object_apply() and object_merge() alone, in log order: a replay
  * makes the same ledger.
  *
- * K1  Item key: key hash, dot, column hash, 32 bytes, big endian. Store hash: the key hash, so that a scan in hash order
- *     meets data and ledger of a key together.
+ * K1  Item key: key hash, dot, column hash, 32 bytes, big endian; the store hash is a hash of all of it. Every entry is in
+ *     the index by key (ledger_index.h) and every place in the index is an entry.
  * K2  Which entries there are is a function of the set of applied writes. The winner an entry names is not: it is the one
  *     that was met here first.
  */
@@ -83,7 +83,8 @@ struct store_item *ledger_find(struct replica *r, const struct ledger_place *pla
 {
     uint8_t key[LEDGER_KEY_BYTES];
     replica__ledger_key(place, key);
-    return store_find(r->ledger, slice_of(key, sizeof key), place->key_hash);
+    struct slice k = slice_of(key, sizeof key);
+    return store_find(r->ledger, k, hash_bytes(k, 0));
 }
 
 uint64_t ledger_count(const struct replica *r)
@@ -168,7 +169,9 @@ static struct store_item *insert_entry(struct replica *r, const struct ledger_pl
 {
     uint8_t key[LEDGER_KEY_BYTES];
     replica__ledger_key(place, key);
-    return store_insert(r->ledger, slice_of(key, sizeof key), place->key_hash);
+    struct slice k = slice_of(key, sizeof key);
+    ledger_index_add(&r->ledger_keys, place);
+    return store_insert(r->ledger, k, hash_bytes(k, 0));
 }
 
 void replica__ledger_add(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e, uint64_t lsn)
@@ -186,6 +189,10 @@ void replica__ledger_add(struct replica *r, struct slice key, uint64_t hash, con
 
 void replica__ledger_remove_item(struct replica *r, struct store_item *item, uint64_t lsn)
 {
+    struct ledger_place place;
+    bool ok = replica__ledger_key_read(store_item_key(item), &place);
+    ASSERT(ok);
+    ledger_index_remove(&r->ledger_keys, &place);
     store_remove(r->ledger, item, lsn);
 }
 
@@ -212,29 +219,35 @@ bool replica__ledger_take(struct replica *r, struct slice item_key, struct slice
 
 /* ---- all entries of one key ---- */
 
-struct group_visit {
-    uint64_t hash;
-    void (*visit)(void *user, struct store_item *item);
-    void *user;
-};
-
-static void visit_if_in_group(void *user, struct store_item *item)
-{
-    const struct group_visit *v = user;
-    if (item->hash == v->hash) v->visit(v->user, item);
-}
-
 void replica__ledger_visit(struct replica *r, uint64_t hash, void (*visit)(void *user, struct store_item *item), void *user)
 {
-    if (ledger_count(r) == 0) return;
-    struct group_visit v = {.hash = hash, .visit = visit, .user = user};
-    uint64_t cursor = hash;
-    (void)store_scan(r->ledger, &cursor, 1, visit_if_in_group, &v);
+    uint32_t count;
+    const struct ledger_place *places = ledger_index_of_key(&r->ledger_keys, hash, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct store_item *item = ledger_find(r, &places[i]);
+        ASSERT(item); /* K1 */
+        visit(user, item);
+    }
+}
+
+static void index_item(void *user, struct store_item *item)
+{
+    struct replica *r = user;
+    struct ledger_place place;
+    if (replica__ledger_key_read(store_item_key(item), &place)) ledger_index_add(&r->ledger_keys, &place);
+}
+
+void replica__ledger_open(struct replica *r)
+{
+    uint64_t cursor = 0;
+    while (store_scan(r->ledger, &cursor, 1024, index_item, r)) continue;
 }
 
 bool replica__ledger_has(void *user, struct dot dot, struct slice column)
 {
     const struct ledger_view *view = user;
+    uint32_t count;
+    if (!ledger_index_of_key(&view->replica->ledger_keys, view->hash, &count)) return false;
     struct ledger_place place = {.dot = dot, .key_hash = view->hash, .column_hash = replica__column_hash(column)};
     return ledger_find(view->replica, &place) != NULL;
 }

@@ -44,6 +44,11 @@ const struct vv *range_clocks_at(const struct range_clocks *c, uint64_t hash)
     return c->count ? &c->items[index_of(c, hash)].clock : NULL;
 }
 
+uint64_t range_clocks_end(const struct range_clocks *c, uint64_t hash)
+{
+    return c->count ? c->items[index_of(c, hash)].last : UINT64_MAX;
+}
+
 /* Make `last` the end of a range, splitting the one that holds it. */
 static void split_after(struct range_clocks *c, uint64_t last)
 {

@@ -24,6 +24,8 @@ void range_clocks_deinit(struct range_clocks *c);
 bool range_clocks_is_empty(const struct range_clocks *c);
 /* The clock of the range that holds `hash`; NULL when nothing is ahead. */
 const struct vv *range_clocks_at(const struct range_clocks *c, uint64_t hash);
+/* The last hash of the range that holds `hash`: up to there the clock is the same. */
+uint64_t range_clocks_end(const struct range_clocks *c, uint64_t hash);
 /* States as of `clock` were merged for every hash in [first, last]. */
 void range_clocks_join(struct range_clocks *c, uint64_t first, uint64_t last, const struct vv *clock);
 /* Is the whole key space as far as `clock`, given that all of it is as far as `applied`? The condition of S2. */

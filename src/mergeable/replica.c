@@ -122,7 +122,6 @@ void replica__count_applied(struct replica *r, struct dot dot, uint64_t lsn)
     ASSERT(vv_get(&r->applied, dot.replica) + 1 == dot.counter);
     vv_raise(&r->applied, dot);
     if (dot.replica != r->id) vv_raise(&r->deps, dot);
-    r->last_applied = dot;
     r->last_lsn = lsn;
     replica__pending_push(r, lsn, dot, NULL);
 }
@@ -134,7 +133,9 @@ void replica__adopt_clock(struct replica *r, const struct vv *clock, uint64_t ls
     for (uint32_t i = 0; i < clock->count; i++) {
         struct dot dot = {clock->entries[i].replica, clock->entries[i].counter};
         if (dot.replica != r->id) vv_raise(&r->deps, dot);
-        replica__origin(r, dot.replica);
+        struct delta_log *deltas = &replica__origin(r, dot.replica)->deltas;
+        uint64_t applied = vv_get(&r->applied, dot.replica);
+        if (delta_log_last(deltas) != applied) delta_log_settle(deltas, applied); /* those were never deltas here */
     }
     struct vv *join = memory_alloc(sizeof *join);
     vv_init(join);
@@ -247,9 +248,11 @@ static struct replica *replica_new(const struct replica_config *config)
     vv_init(&r->deps);
     vv_init(&r->durable);
     vv_init(&r->join_target);
+    vv_init(&r->epoch);
     range_clocks_init(&r->ahead);
     vv_init(&r->copy.snapshot);
     hash_map_init(&r->garbage_keys);
+    ledger_index_init(&r->ledger_keys);
     hash_map_init(&r->expiry_keys);
     write_init(&r->incoming);
     write_init(&r->expiring);
@@ -283,6 +286,7 @@ enum status replica_open(const struct replica_config *config, struct slice meta,
     }
     r->data = store_partition_space(r->partition, SPACE_DATA);
     r->ledger = store_partition_space(r->partition, SPACE_LEDGER);
+    replica__ledger_open(r);
     *out = r;
     return STATUS_OK;
 }
@@ -309,6 +313,7 @@ void replica_free(struct replica *r)
     memory_free(r->garbage);
     memory_free(r->expiry);
     hash_map_deinit(&r->garbage_keys);
+    ledger_index_deinit(&r->ledger_keys);
     hash_map_deinit(&r->expiry_keys);
     range_clocks_deinit(&r->ahead);
     vv_deinit(&r->copy.snapshot);
@@ -316,6 +321,7 @@ void replica_free(struct replica *r)
     vv_deinit(&r->deps);
     vv_deinit(&r->durable);
     vv_deinit(&r->join_target);
+    vv_deinit(&r->epoch);
     write_deinit(&r->incoming);
     write_deinit(&r->expiring);
     object_events_deinit(&r->events);
@@ -334,7 +340,7 @@ void replica_start(struct replica *r, struct log *log, struct replica_now now)
     r->config.log = log;
     r->now = now;
     r->started = true;
-    r->started_ns = now.mono_ns;
+    r->started_ns = r->copy.progress_ns = now.mono_ns;
     r->life = prng_u64(r->config.prng);
     for (uint32_t i = 0; i < r->origins_count; i++) {
         struct origin *o = &r->origins[i];

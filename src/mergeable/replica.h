@@ -132,8 +132,7 @@ struct ledger_entry {
     struct slice key, column, value;
 };
 enum { LEDGER_ID_BYTES_MAX = 96 };
-/* Where an entry is kept: the item's key is made of these, its store hash is `key_hash`, so that the ledger of a key is
- * scanned and copied together with the key. */
+/* Where an entry is kept: its item's key is made of these. */
 struct ledger_place {
     struct dot dot;
     uint64_t key_hash;

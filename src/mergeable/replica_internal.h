@@ -14,6 +14,7 @@
 #include "causality/stability.h"
 #include "mergeable/delta_log.h"
 #include "mergeable/hash_map.h"
+#include "mergeable/ledger_index.h"
 #include "mergeable/message.h"
 #include "mergeable/range_clocks.h"
 #include "mergeable/replica.h"
@@ -73,7 +74,8 @@ struct copy_in {
     struct vv snapshot;
     struct copy_place next;
     bool complete;        /* every chunk is here and verified; the join is still to be logged */
-    uint64_t touched_ns;
+    uint64_t touched_ns;  /* last pull */
+    uint64_t progress_ns; /* last chunk, or the beginning */
     uint32_t fetching;
 };
 
@@ -127,11 +129,6 @@ struct expiry_entry {
     uint64_t hash;
 };
 
-struct garbage_entry {
-    uint64_t hash;
-    struct dot after; /* once this dot is stable, so is everything the key had to wait for when it was queued */
-};
-
 struct replica {
     struct replica_config config;
     struct store_partition *partition;
@@ -152,7 +149,6 @@ struct replica {
     bool durable_grew_remotely; /* a report is due */
     uint64_t last_lsn;       /* of the newest record of this partition that state includes */
     uint64_t meta_lsn;       /* last_lsn as found at rest: older records are skipped in a replay */
-    struct dot last_applied;
 
     /* origins and peers */
     struct origin *origins;
@@ -175,9 +171,13 @@ struct replica {
 
     /* upkeep */
     struct stability *stability;
-    struct garbage_entry *garbage;
+    uint64_t *garbage;       /* ring of key hashes; capacity is a power of two */
     uint32_t garbage_head, garbage_count, garbage_capacity;
-    struct hash_map garbage_keys;
+    struct hash_map garbage_keys; /* those in the ring */
+    uint32_t garbage_due;    /* the first so many belong to the epoch */
+    struct vv epoch;         /* once stable, everything the epoch's keys waited for is */
+    bool epoch_stable;
+    uint64_t epoch_next_ns;
     struct expiry_entry *expiry;
     uint32_t expiry_count, expiry_capacity;
     struct hash_map expiry_keys;
@@ -188,6 +188,7 @@ struct replica {
     struct notice *notices;  /* in lsn order, oldest first */
     struct notice *notices_last;
     struct replica_account account;
+    struct ledger_index ledger_keys;
 
     /* scratch, reused */
     struct write incoming;
@@ -219,7 +220,7 @@ void replica__wait_fetch_done(void *user, enum status status);
 /* apply.c */
 void replica__apply(struct replica *r, const struct write *w, uint64_t hash, struct store_item *item, uint64_t lsn);
 void replica__on_events(struct replica *r, struct slice key, uint64_t hash, uint64_t lsn);
-void replica__note_garbage_and_expiry(struct replica *r, const struct store_item *item, struct dot after);
+void replica__note_garbage_and_expiry(struct replica *r, const struct store_item *item);
 bool replica__is_ahead(const struct replica *r, uint64_t hash, struct dot dot);
 void replica__release_notices(struct replica *r, uint64_t durable_lsn);
 void replica__free_notices(struct replica *r);
@@ -267,7 +268,10 @@ void replica__copy_in_write(struct buffer *b, const struct copy_in *c);
 enum status replica__copy_in_read(struct reader *reader, struct copy_in *out);
 
 /* collect.c */
-void replica__queue_garbage(struct replica *r, uint64_t hash, struct dot after);
+/* The items whose key hash is `hash`, at most GROUP_MAX; several only when hashes collide. */
+enum { GROUP_MAX = 16 };
+uint32_t replica__group(struct store_space *space, uint64_t hash, struct store_item *out[GROUP_MAX]);
+void replica__queue_garbage(struct replica *r, uint64_t hash);
 void replica__collect(struct replica *r);
 void replica__sweep(struct replica *r);
 bool replica__collect_is_ready(const struct replica *r);
@@ -295,7 +299,8 @@ struct ledger_view { /* what object_apply() asks about one key */
     uint64_t hash;
 };
 bool replica__ledger_has(void *user, struct dot dot, struct slice column);
-/* Every entry of the key hash, cold ones too. */
+void replica__ledger_open(struct replica *r); /* make the index of what was found at rest */
+/* Every entry of the key hash, cold ones too; `visit` adds and removes none. */
 void replica__ledger_visit(struct replica *r, uint64_t hash, void (*visit)(void *user, struct store_item *item), void *user);
 
 /* account.c */

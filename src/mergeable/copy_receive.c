@@ -1,0 +1,561 @@
+/* copy_receive.c: the receiving side of a full copy, and why it is right (S2).
+ *
+ * Source: Goncalves et al., DottedDB, 2017: a causal context that covers a dot which the state lacks says "removed".
+ * Differs: the source never stops writing, so no single clock describes the states it sends; each range gets its own.
+ *
+ * Let A be our applied clock, S0 the source's durable clock at the beginning, Si its applied clock when chunk i was built.
+ * Each state in chunk i, and each absence in its range, is complete as of Si: it holds the effects of exactly the dots in
+ * Si. Hence:
+ *
+ * Y1  Merging the states of range i under (A plus what the range had before, Si) is exact for these keys: a dot that one
+ *     clock covers and its state lacks was removed by something in that clock, however much newer than S0 it is. After
+ *     it the range is complete as of A plus Si. This is kept in r->ahead (range_clocks.h), in the log and in meta.
+ * Y2  A itself does not grow by Si: the other ranges do not hold those dots yet. When all ranges are in, every range's
+ *     clock covers S0, so A may join S0, in one record (P3). replica__copy_in_finish() asserts just that.
+ * Y3  Dots in Si beyond S0 reach us as deltas, too. A delta whose dot its range's clock covers only moves A: its effect is
+ *     there already, possibly overwritten since; applied again it would come back. Once A covers all range clocks, the
+ *     list is dropped.
+ * Y4  Applying any other delta is exact: a range's set of dots is a union of causally closed sets, hence closed, and the
+ *     delta's causes are in A.
+ * Y5  We don't serve from the first chunk on until the list is empty: a local write would observe dots that our clock
+ *     does not name as its causes. Our reports say A, so nothing here is stable or trimmed too early.
+ *
+ * Each chunk is one log record; abort, crash, restart, even another source in the middle leave ranges with greater clocks
+ * and nothing else, and Y1 takes them as they are.
+ */
+#include "mergeable/replica_internal.h"
+
+#include "base/hash.h"
+#include "base/memory.h"
+
+#include <stdlib.h>
+
+enum {
+    COPY_PULL_MS = 1000,            /* nothing came: ask again */
+    COPY_SOURCE_LOST_MS = 10000,    /* no progress: another source may take over */
+    COPY_FETCH_MAX = 256,
+};
+
+/* ---- the session ---- */
+
+void replica__copy_in_write(struct buffer *b, const struct copy_in *c)
+{
+    write_u8(b, c->active ? 1 : 0);
+    if (!c->active) return;
+    write_varint(b, c->source);
+    write_u64(b, c->copy);
+    vv_write(b, &c->snapshot);
+    write_varint(b, c->next.index);
+    write_u64(b, c->next.first);
+    write_u64(b, c->next.sum);
+    write_varint(b, c->next.items);
+    write_u8(b, c->complete ? 1 : 0);
+}
+
+enum status replica__copy_in_read(struct reader *reader, struct copy_in *out)
+{
+    out->active = read_u8(reader) == 1;
+    if (!out->active) return reader->failed ? STATUS_CORRUPT : STATUS_OK;
+    out->source = (uint16_t)read_varint(reader);
+    out->copy = read_u64(reader);
+    if (vv_read(reader, &out->snapshot) != STATUS_OK) return STATUS_CORRUPT;
+    out->next.index = read_varint(reader);
+    out->next.first = read_u64(reader);
+    out->next.sum = read_u64(reader);
+    out->next.items = read_varint(reader);
+    out->complete = read_u8(reader) == 1;
+    return reader->failed ? STATUS_CORRUPT : STATUS_OK;
+}
+
+static void send_pull(struct replica *r, bool again)
+{
+    struct copy_pull m = {.copy = r->copy.copy, .index = r->copy.next.index, .first = r->copy.next.first,
+                          .sum = r->copy.next.sum, .items = r->copy.next.items, .again = again};
+    buffer_clear(&r->scratch);
+    copy_pull_write(&r->scratch, &m);
+    r->copy.touched_ns = r->now.mono_ns;
+    r->config.effects.send(r->config.effects.user, r->copy.source, MSG_COPY_PULL, buffer_slice(&r->scratch));
+}
+
+enum status replica__on_copy_offer(struct replica *r, struct peer *p, struct slice body)
+{
+    struct copy_offer offer;
+    vv_init(&offer.snapshot);
+    enum status status = copy_offer_read(body, &offer);
+    bool same = r->copy.active && r->copy.source == p->node;
+    if (status != STATUS_OK) {
+        MAYBE(same);
+    } else if (vv_covers_all(&r->applied, &offer.snapshot)) {
+        p->report_due = true; /* it does not know yet */
+    } else if (r->copy.active && !same) {
+        MAYBE(true); /* one at a time */
+    } else if (same && r->copy.copy == offer.copy) {
+        send_pull(r, true);
+    } else if (!r->copy.active || !r->copy.complete) {
+        replica__rejoin_as_new(r, vv_get(&offer.snapshot, r->id));
+        r->copy.active = true;
+        r->copy.source = p->node;
+        r->copy.copy = offer.copy;
+        r->copy.next = (struct copy_place){0};
+        r->copy.progress_ns = r->now.mono_ns;
+        vv_copy(&r->copy.snapshot, &offer.snapshot);
+        send_pull(r, true);
+    }
+    vv_deinit(&offer.snapshot);
+    return status;
+}
+
+/* ---- reading groups ---- */
+
+/* One key hash of a chunk. */
+struct copied_group {
+    uint64_t hash;
+    uint64_t count[SPACE_KIND_COUNT];
+    struct slice pairs[SPACE_KIND_COUNT]; /* (key, bytes)… of each kind */
+};
+
+static bool read_group(struct reader *reader, struct copied_group *out)
+{
+    out->hash = read_u64(reader);
+    for (int kind = 0; kind < SPACE_KIND_COUNT; kind++) {
+        out->count[kind] = read_varint(reader);
+        if (out->count[kind] > reader_left(reader)) return false;
+        const uint8_t *from = reader->at;
+        for (uint64_t i = 0; i < out->count[kind] && !reader->failed; i++) {
+            (void)read_bytes(reader);
+            (void)read_bytes(reader);
+        }
+        out->pairs[kind] = slice_of(from, (size_t)(reader->at - from));
+    }
+    return !reader->failed;
+}
+
+/* Is everything in the chunk well-formed, sorted and within its range? Counts the items. */
+static bool check_groups(const struct copy_chunk *c, uint64_t *out_items)
+{
+    struct reader reader = reader_of(c->groups);
+    uint64_t items = 0, next = c->first;
+    bool any = false;
+    while (reader_left(&reader) > 0) {
+        struct copied_group g;
+        if (!read_group(&reader, &g) || g.hash < next || g.hash > c->last || (any && g.hash == next - 1)) return false;
+        struct reader pairs = reader_of(g.pairs[SPACE_DATA]);
+        for (uint64_t i = 0; i < g.count[SPACE_DATA]; i++) {
+            struct slice key = read_bytes(&pairs), bytes = read_bytes(&pairs);
+            struct object *o = hash_key(key) == g.hash ? object_decode(bytes) : NULL;
+            if (!o) return false;
+            object_free(o);
+        }
+        pairs = reader_of(g.pairs[SPACE_LEDGER]);
+        for (uint64_t i = 0; i < g.count[SPACE_LEDGER]; i++) {
+            struct slice key = read_bytes(&pairs), bytes = read_bytes(&pairs);
+            struct ledger_place place;
+            void *entry = replica__ledger_key_read(key, &place) && place.key_hash == g.hash
+                              ? replica__ledger_functions.decode(key, bytes)
+                              : NULL;
+            if (!entry) return false;
+            memory_free(entry);
+        }
+        items += g.count[SPACE_DATA] + g.count[SPACE_LEDGER];
+        any = true;
+        next = g.hash + 1;
+        if (g.hash == UINT64_MAX && reader_left(&reader) > 0) return false;
+    }
+    *out_items = items;
+    return true;
+}
+
+/* ---- our own hashes in the range ---- */
+
+struct own_range {
+    struct replica *replica;
+    uint64_t last;
+    uint64_t *hashes;
+    uint32_t count, capacity;
+    struct store_item *cold[COPY_FETCH_MAX]; /* not to be fetched within a scan */
+    struct store_space *cold_space[COPY_FETCH_MAX];
+    uint32_t cold_count;
+};
+
+static void add_hash(void *user, uint64_t hash)
+{
+    struct own_range *o = user;
+    if (o->count == o->capacity) {
+        o->capacity = o->capacity ? o->capacity * 2 : 64;
+        o->hashes = memory_realloc(o->hashes, o->capacity * sizeof *o->hashes);
+    }
+    o->hashes[o->count++] = hash;
+}
+
+static void note_cold(struct own_range *o, struct store_space *space, struct store_item *item)
+{
+    if (!store_item_is_cold(item)) return;
+    if (!o->replica->started) {
+        replica__warm_now(o->replica, space, item);
+    } else if (o->cold_count < COPY_FETCH_MAX) {
+        o->cold_space[o->cold_count] = space;
+        o->cold[o->cold_count++] = item;
+    }
+}
+
+static void add_item(void *user, struct store_item *item)
+{
+    struct own_range *o = user;
+    if (item->hash > o->last) return;
+    add_hash(o, item->hash);
+    note_cold(o, o->replica->data, item);
+}
+
+static void note_cold_entry(void *user, struct store_item *item)
+{
+    struct own_range *o = user;
+    note_cold(o, o->replica->ledger, item);
+}
+
+static int compare_hashes(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Every hash of ours in [first, last], sorted, each once; and what of it is cold. */
+static void own_range_gather(struct own_range *o, struct replica *r, uint64_t first, uint64_t last)
+{
+    *o = (struct own_range){.replica = r, .last = last};
+    uint64_t cursor = first;
+    while (store_scan(r->data, &cursor, 256, add_item, o) && cursor <= last) continue;
+    uint32_t data_count = o->count;
+    ledger_index_visit(&r->ledger_keys, first, last, add_hash, o);
+    for (uint32_t i = data_count; i < o->count; i++) replica__ledger_visit(r, o->hashes[i], note_cold_entry, o);
+    if (o->count > 1) qsort(o->hashes, o->count, sizeof *o->hashes, compare_hashes);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < o->count; i++) {
+        if (kept == 0 || o->hashes[kept - 1] != o->hashes[i]) o->hashes[kept++] = o->hashes[i];
+    }
+    o->count = kept;
+}
+
+static void on_range_warm(struct replica *r, const struct wait *w, enum status status, struct slice payload)
+{
+    (void)w;
+    (void)payload;
+    MAYBE(status == STATUS_OK);
+    ASSERT(r->copy.fetching > 0);
+    if (--r->copy.fetching == 0 && r->copy.active) send_pull(r, true);
+}
+
+/* ---- merging one hash ---- */
+
+/* The ledger of one key as both sides know it, decided before the states are merged and carried out after. */
+struct ledger_merge {
+    struct replica *replica;
+    const struct copied_group *theirs; /* NULL: the chunk has nothing for this hash */
+    const struct vv *ours_clock, *theirs_clock;
+    struct dot_set *their_dots;        /* visible or hidden in their states of this hash */
+    struct ledger_place *withdraw;
+    uint32_t withdraw_count, withdraw_capacity;
+};
+
+static void add_dot(void *user, struct dot dot, bool visible)
+{
+    MAYBE(visible);
+    dot_set_add(user, dot);
+}
+
+static bool they_have_entry(const struct ledger_merge *m, struct slice item_key)
+{
+    if (!m->theirs) return false;
+    struct reader pairs = reader_of(m->theirs->pairs[SPACE_LEDGER]);
+    for (uint64_t i = 0; i < m->theirs->count[SPACE_LEDGER]; i++) {
+        struct slice key = read_bytes(&pairs);
+        (void)read_bytes(&pairs);
+        if (slice_equal(key, item_key)) return true;
+    }
+    return false;
+}
+
+/* An entry of ours that they cover and don't have: they saw it replaced, unless it is still in sight there. */
+static void judge_own_entry(void *user, struct store_item *item)
+{
+    struct ledger_merge *m = user;
+    struct ledger_place place;
+    bool ok = replica__ledger_key_read(store_item_key(item), &place);
+    ASSERT(ok);
+    if (!vv_covers(m->theirs_clock, place.dot)) return;
+    if (dot_set_has(m->their_dots, place.dot) || they_have_entry(m, store_item_key(item))) return;
+    if (m->withdraw_count == m->withdraw_capacity) {
+        m->withdraw_capacity = m->withdraw_capacity ? m->withdraw_capacity * 2 : 8;
+        m->withdraw = memory_realloc(m->withdraw, m->withdraw_capacity * sizeof *m->withdraw);
+    }
+    m->withdraw[m->withdraw_count++] = place;
+}
+
+/* Is the write of this entry what the key shows here? */
+static bool is_in_sight(struct replica *r, const struct ledger_entry *e)
+{
+    struct store_item *item = store_find(r->data, e->key, hash_key(e->key));
+    if (!item) return false;
+    struct dot_set dots;
+    dot_set_init(&dots);
+    if (e->kind == LEDGER_COLUMN) {
+        object_observe_column(item->object, 0, e->column, &dots);
+    } else if (e->kind == LEDGER_STRING) {
+        object_observe_string(item->object, 0, &dots);
+    }
+    bool found = dot_set_has(&dots, e->dot);
+    dot_set_deinit(&dots);
+    return found;
+}
+
+static bool entry_of(struct slice key, struct slice bytes, void **out_object, struct ledger_entry *out)
+{
+    *out_object = replica__ledger_functions.decode(key, bytes);
+    return *out_object && ledger_decode(key, *out_object, out) == STATUS_OK;
+}
+
+/* Which of their entries may be new to us: those we don't cover, and those that were in sight here before the merge. */
+static void judge_their_entries(struct ledger_merge *m, bool *may_take)
+{
+    struct reader pairs = reader_of(m->theirs->pairs[SPACE_LEDGER]);
+    for (uint64_t i = 0; i < m->theirs->count[SPACE_LEDGER]; i++) {
+        struct slice key = read_bytes(&pairs), bytes = read_bytes(&pairs);
+        struct ledger_entry e;
+        void *object;
+        bool ok = entry_of(key, bytes, &object, &e);
+        ASSERT(ok); /* check_groups() or an earlier life of ours decoded it */
+        struct ledger_place place = {.dot = e.dot, .key_hash = m->theirs->hash, .column_hash = replica__column_hash(e.column)};
+        may_take[i] = !vv_covers(m->ours_clock, e.dot) || ledger_find(m->replica, &place) || is_in_sight(m->replica, &e);
+        memory_free(object);
+    }
+}
+
+/* After the merge: take those, unless the merge brought the write back into sight. */
+static void take_their_entries(struct ledger_merge *m, const bool *may_take, uint64_t lsn)
+{
+    struct reader pairs = reader_of(m->theirs->pairs[SPACE_LEDGER]);
+    for (uint64_t i = 0; i < m->theirs->count[SPACE_LEDGER]; i++) {
+        struct slice key = read_bytes(&pairs), bytes = read_bytes(&pairs);
+        if (!may_take[i]) continue;
+        struct ledger_entry e;
+        void *object;
+        bool ok = entry_of(key, bytes, &object, &e);
+        ASSERT(ok);
+        if (!is_in_sight(m->replica, &e)) (void)replica__ledger_take(m->replica, key, bytes, lsn);
+        hlc_observe(m->replica->config.hlc, e.stamp);
+        memory_free(object);
+    }
+}
+
+/* Merge one key. `theirs` is their state, empty when they have none. */
+static void merge_key(struct replica *r, struct slice key, uint64_t hash, const struct object *theirs,
+                      const struct ledger_merge *m, uint64_t lsn)
+{
+    struct store_item *item = store_find(r->data, key, hash);
+    bool is_new = !item;
+    if (is_new && object_is_empty(theirs)) return;
+    if (is_new) item = store_insert(r->data, key, hash);
+    store_will_change(r->data, item, lsn);
+    if (is_new) item->object = object_new();
+    struct ledger_view keyed = {.replica = r, .hash = hash};
+    struct object_ledger_view view = {.user = &keyed, .has = replica__ledger_has};
+    object_events_clear(&r->events);
+    object_merge(item->object, m->ours_clock, theirs, m->theirs_clock, r->config.policy, &view, &r->events);
+    store_changed(r->data, item);
+    hlc_observe(r->config.hlc, object_stamp_max(item->object)); /* S5 */
+    replica__note_garbage_and_expiry(r, item);
+    replica__on_events(r, store_item_key(item), hash, lsn);
+    if (object_is_empty(item->object)) store_remove(r->data, item, lsn);
+}
+
+static bool group_has_key(const struct copied_group *g, struct slice wanted)
+{
+    struct reader pairs = reader_of(g->pairs[SPACE_DATA]);
+    for (uint64_t i = 0; i < g->count[SPACE_DATA]; i++) {
+        struct slice key = read_bytes(&pairs);
+        (void)read_bytes(&pairs);
+        if (slice_equal(key, wanted)) return true;
+    }
+    return false;
+}
+
+/* Merge everything that either side has under one hash. `theirs` NULL: they have nothing (S2: covered, so removed). */
+static void merge_hash(struct replica *r, uint64_t hash, const struct copied_group *theirs, const struct copy_chunk *c,
+                       uint64_t lsn)
+{
+    struct vv ours_clock;
+    vv_init(&ours_clock);
+    vv_copy(&ours_clock, &r->applied);
+    const struct vv *ahead = range_clocks_at(&r->ahead, hash);
+    if (ahead) vv_merge(&ours_clock, ahead);
+    struct dot_set their_dots;
+    dot_set_init(&their_dots);
+    struct ledger_merge m = {.replica = r, .theirs = theirs, .ours_clock = &ours_clock, .theirs_clock = &c->clock,
+                             .their_dots = &their_dots};
+    uint64_t keys = theirs ? theirs->count[SPACE_DATA] : 0, entries = theirs ? theirs->count[SPACE_LEDGER] : 0;
+    struct object **states = memory_zalloc(keys + 1, sizeof *states);
+    bool *may_take = memory_zalloc(entries + 1, sizeof *may_take);
+    struct reader pairs = reader_of(theirs ? theirs->pairs[SPACE_DATA] : slice_of(NULL, 0));
+    for (uint64_t i = 0; i < keys; i++) {
+        (void)read_bytes(&pairs);
+        states[i] = object_decode(read_bytes(&pairs));
+        ASSERT(states[i]);
+        object_visit_dots(states[i], add_dot, &their_dots);
+    }
+    replica__ledger_visit(r, hash, judge_own_entry, &m);
+    if (theirs) judge_their_entries(&m, may_take);
+
+    struct store_item *own[GROUP_MAX];
+    uint32_t own_count = replica__group(r->data, hash, own);
+    struct object *nothing = object_new();
+    for (uint32_t i = 0; i < own_count; i++) {
+        if (theirs && group_has_key(theirs, store_item_key(own[i]))) continue;
+        merge_key(r, store_item_key(own[i]), hash, nothing, &m, lsn);
+    }
+    object_free(nothing);
+    pairs = reader_of(theirs ? theirs->pairs[SPACE_DATA] : slice_of(NULL, 0));
+    for (uint64_t i = 0; i < keys; i++) {
+        struct slice key = read_bytes(&pairs);
+        (void)read_bytes(&pairs);
+        merge_key(r, key, hash, states[i], &m, lsn);
+        object_free(states[i]);
+    }
+
+    for (uint32_t i = 0; i < m.withdraw_count; i++) {
+        struct store_item *item = ledger_find(r, &m.withdraw[i]);
+        if (item) replica__ledger_remove_item(r, item, lsn);
+    }
+    if (theirs) take_their_entries(&m, may_take, lsn);
+    memory_free(m.withdraw);
+    memory_free(may_take);
+    memory_free(states);
+    dot_set_deinit(&their_dots);
+    vv_deinit(&ours_clock);
+}
+
+/* ---- merging a chunk ---- */
+
+static void take_place(struct copy_in *in, const struct copy_chunk *c)
+{
+    in->active = true;
+    in->source = c->source;
+    in->copy = c->copy;
+    vv_copy(&in->snapshot, &c->snapshot);
+    in->next = (struct copy_place){.index = c->index + 1, .first = c->last + 1, .sum = c->sum, .items = c->items};
+    in->complete = c->last == UINT64_MAX;
+}
+
+bool replica__merge_chunk(struct replica *r, const struct copy_chunk *c, uint64_t lsn)
+{
+    uint64_t items;
+    if (!check_groups(c, &items)) return false;
+    struct own_range own;
+    own_range_gather(&own, r, c->first, c->last);
+    ASSERT(own.cold_count == 0);
+    struct reader reader = reader_of(c->groups);
+    uint32_t at = 0;
+    while (reader_left(&reader) > 0) {
+        struct copied_group g;
+        bool ok = read_group(&reader, &g);
+        ASSERT(ok);
+        for (; at < own.count && own.hashes[at] < g.hash; at++) merge_hash(r, own.hashes[at], NULL, c, lsn);
+        if (at < own.count && own.hashes[at] == g.hash) at++;
+        merge_hash(r, g.hash, &g, c, lsn);
+    }
+    for (; at < own.count; at++) merge_hash(r, own.hashes[at], NULL, c, lsn);
+    memory_free(own.hashes);
+    range_clocks_join(&r->ahead, c->first, c->last, &c->clock); /* Y1 */
+    take_place(&r->copy, c);
+    store_meta_changed(r->partition, lsn);
+    r->last_lsn = lsn;
+    return true;
+}
+
+void replica__copy_in_finish(struct replica *r, const struct vv *snapshot, uint64_t lsn)
+{
+    ASSERT(range_clocks_reach(&r->ahead, snapshot, &r->applied)); /* Y2, S2 */
+    replica__adopt_clock(r, snapshot, lsn);
+    range_clocks_forget(&r->ahead, &r->applied);
+    r->copy.active = r->copy.complete = false;
+    store_meta_changed(r->partition, lsn);
+}
+
+/* The verified end: join the snapshot's clock in one record (P3). */
+static void log_join(struct replica *r)
+{
+    buffer_clear(&r->scratch);
+    vv_write(&r->scratch, &r->copy.snapshot);
+    uint64_t lsn;
+    struct log_location at;
+    if (log_append_reserved(r->log, r->config.table, r->config.partition, LOG_CLOCK_JOIN, buffer_slice(&r->scratch), &lsn,
+                            &at) != STATUS_OK) {
+        return; /* replica__copy_in_check() tries again */
+    }
+    struct vv snapshot;
+    vv_init(&snapshot);
+    vv_copy(&snapshot, &r->copy.snapshot);
+    replica__copy_in_finish(r, &snapshot, lsn);
+    vv_deinit(&snapshot);
+    replica__deliver_waiting(r);
+}
+
+static void accept_chunk(struct replica *r, const struct copy_chunk *c, struct slice body)
+{
+    struct own_range own;
+    own_range_gather(&own, r, c->first, c->last);
+    memory_free(own.hashes);
+    if (own.cold_count > 0) { /* come again when they are warm */
+        for (uint32_t i = 0; i < own.cold_count; i++) {
+            struct wait *wait = replica__wait_new(r, 0);
+            wait->done = on_range_warm;
+            r->copy.fetching++;
+            store_fetch(own.cold_space[i], own.cold[i], replica__wait_fetch_done, wait);
+        }
+        return;
+    }
+    uint64_t lsn;
+    struct log_location at;
+    enum status status =
+        log_append(r->log, r->config.table, r->config.partition, LOG_COPY_OBJECT, body, &lsn, &at);
+    if (status != STATUS_OK) return; /* asked for again by replica__copy_in_check() */
+    bool ok = replica__merge_chunk(r, c, lsn);
+    ASSERT(ok);
+    r->copy.progress_ns = r->now.mono_ns;
+    if (r->copy.complete) {
+        log_join(r);
+    } else {
+        send_pull(r, false);
+    }
+}
+
+enum status replica__on_copy_chunk(struct replica *r, struct peer *p, struct slice body)
+{
+    struct copy_chunk chunk;
+    copy_chunk_init(&chunk);
+    struct copy_in *in = &r->copy;
+    enum status status = copy_chunk_read(body, &chunk);
+    if (status == STATUS_OK && in->active && !in->complete && in->source == p->node && chunk.source == p->node &&
+        chunk.copy == in->copy && chunk.index == in->next.index && in->fetching == 0) {
+        uint64_t items = 0;
+        if (chunk.first != in->next.first || !vv_equal(&chunk.snapshot, &in->snapshot) || !check_groups(&chunk, &items) ||
+            chunk.items != in->next.items + items || chunk.sum != hash_bytes(chunk.groups, in->next.sum)) {
+            status = STATUS_MALFORMED;
+        } else {
+            replica__rejoin_as_new(r, vv_get(&chunk.clock, r->id));
+            if (!r->rejoining) accept_chunk(r, &chunk, body);
+        }
+    }
+    copy_chunk_deinit(&chunk);
+    return status;
+}
+
+void replica__copy_in_check(struct replica *r)
+{
+    if (!r->copy.active) return;
+    if (r->copy.complete) {
+        log_join(r);
+    } else if (r->now.mono_ns - r->copy.progress_ns >= MILLISECONDS(COPY_SOURCE_LOST_MS)) {
+        r->copy.active = false; /* what came is kept (Y1); whoever offers next begins anew */
+    } else if (r->copy.fetching == 0 && r->now.mono_ns - r->copy.touched_ns >= MILLISECONDS(COPY_PULL_MS)) {
+        send_pull(r, true);
+    }
+}
