@@ -107,7 +107,10 @@ static void on_turn(uv_prepare_t *prepare)
     clients__resume(l->clients);
     loop__touch(l);
     uint64_t next = shard_end_iteration(l->shard);
-    if (l->index == 0) publish_rooms(l->process);
+    if (l->index == 0) {
+        peers_flush(l->process->peers);
+        publish_rooms(l->process);
+    }
     uint64_t now = loop__mono_ns();
     if (l->stopping && (shard_is_stopped(l->shard) || now >= l->stop_deadline_ns)) {
         finish_stop(l);

@@ -52,8 +52,8 @@ void peers_stop(struct peers *p); /* closes everything, without events; freed by
 bool peers_send(struct peers *p, uint8_t node, uint8_t type, struct slice body);
 size_t peers_room(const struct peers *p, uint8_t node); /* 0 when not up */
 
-/* Hand no data frames in until further notice: the sockets fill up and the peers see it as back-pressure. */
-void peers_hold(struct peers *p, bool held);
+/* Give the sockets what is due: once an iteration, after everything was sent. */
+void peers_flush(struct peers *p);
 
 void peers_set_faults(struct peers *p, const struct fault *faults, uint32_t count);
 bool peers_is_paused(const struct peers *p);  /* FAULT PAUSE of this node: only control frames are handed in */
