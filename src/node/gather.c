@@ -159,21 +159,22 @@ static bool read_question(struct slice payload, struct keyspace_query *query, ui
     query->any_type = read_u8(&r);
     uint8_t type = read_u8(&r);
     *out_hash = read_u64(&r);
-    if (!reader_finished(&r) || kind > KEYSPACE_RANDOMKEY || items > KEYSPACE_STEP_ITEMS_MAX || type > OBJECT_SET) return false;
+    if (!reader_finished(&r) || kind > KEYSPACE_RANDOMKEY || type > OBJECT_SET) return false;
+    if (items == 0 || items > KEYSPACE_STEP_ITEMS_MAX) return false;
     query->kind = (enum keyspace_kind)kind;
     query->items_max = (uint32_t)items;
     query->type = (enum object_type)type;
     return true;
 }
 
-static void scan_place(struct shard *s, const struct keyspace_place *place, const struct keyspace_query *query,
-                       struct keyspace_cursor from, struct keyspace_answer *answer)
+static void scan_place(struct shard *s, const struct partition_slot *slot, const struct keyspace_query *query, uint64_t hash,
+                       struct keyspace_answer *answer)
 {
     switch (query->kind) {
     case KEYSPACE_SCAN:
-    case KEYSPACE_KEYS: keyspace_scan(place, 1, query, from, s->now, answer); return;
-    case KEYSPACE_DBSIZE: keyspace_count(place, 1, from, s->now, answer); return;
-    case KEYSPACE_RANDOMKEY: keyspace_random(place, 1, &s->prng, s->now, answer); return;
+    case KEYSPACE_KEYS: keyspace_scan(slot->replica, query, hash, s->now, answer); return;
+    case KEYSPACE_DBSIZE: keyspace_count(slot->replica, hash, s->now, answer); return;
+    case KEYSPACE_RANDOMKEY: keyspace_random(slot->replica, &s->prng, s->now, answer); return;
     }
     PANIC("keyspace query of kind %d", (int)query->kind);
 }
@@ -197,16 +198,14 @@ void gather__serve_keyspace(struct task *task)
     }
     buffer_init(&keys, FRAME_BODY_BYTES_MAX / 2);
     answer.keys = &keys;
-    struct keyspace_place place = {0, task->slot->partition, task->slot->replica};
-    struct keyspace_cursor from = {0, task->slot->partition, hash};
-    scan_place(s, &place, &query, from, &answer);
+    scan_place(s, task->slot, &query, hash, &answer);
     if (waits_for_cold(&answer)) {
         task->state = TASK_COLD;
         task__fetch(s, NULL, task, answer.cold_space, answer.cold);
     } else {
         task__wait_for_lsn(task, answer.wait_lsn);
         write_u8(&task->reply, answer.ended);
-        write_u64(&task->reply, answer.next.hash);
+        write_u64(&task->reply, answer.next_hash);
         write_varint(&task->reply, answer.count);
         buffer_append_slice(&task->reply, buffer_slice(&keys));
         task__finish(task);
@@ -329,17 +328,16 @@ static bool step_here(struct task *task, struct partition_slot *slot, bool *out_
     struct shard *s = task->shard;
     struct keyspace_work *w = task->work;
     struct keyspace_answer answer = {.keys = &s->scratch};
-    struct keyspace_place place = {w->at.table_index, w->at.partition, slot->replica};
     buffer_clear(&s->scratch);
-    scan_place(s, &place, &w->query, w->at, &answer);
+    scan_place(s, slot, &w->query, w->at.hash, &answer);
     if (waits_for_cold(&answer)) {
         task->step = NULL;
-        w->at.hash = answer.ended ? 0 : answer.next.hash;
+        w->at.hash = answer.ended ? 0 : answer.next_hash;
         store_fetch(answer.cold_space, answer.cold, cold_fetched, task);
         return true;
     }
     task__wait_for_lsn(task, answer.wait_lsn);
-    *out_answered = take_answer(w, answer.ended, answer.next.hash, answer.count, buffer_slice(&s->scratch));
+    *out_answered = take_answer(w, answer.ended, answer.next_hash, answer.count, buffer_slice(&s->scratch));
     return !answer.ended;
 }
 

@@ -1,4 +1,4 @@
-/* keyspace.c: one shard's part of SCAN, KEYS, DBSIZE and RANDOMKEY. See keyspace.h for places, cursors and K1, K2. */
+/* keyspace.c: one replica's part of SCAN, KEYS, DBSIZE and RANDOMKEY. See keyspace.h for places, cursors and K1, K2. */
 #include "node/keyspace.h"
 
 #include "base/glob.h"
@@ -24,12 +24,6 @@ bool keyspace_cursor_parse(struct slice text, struct keyspace_cursor *out_cursor
                                            .partition = (uint16_t)(packed >> 32 & 0x3ff),
                                            .hash = packed << 32};
     return true;
-}
-
-int keyspace_place_compare(uint16_t table_a, uint16_t partition_a, uint16_t table_b, uint16_t partition_b)
-{
-    if (table_a != table_b) return table_a < table_b ? -1 : 1;
-    return partition_a == partition_b ? 0 : partition_a < partition_b ? -1 : 1;
 }
 
 /* ---- the question ---- */
@@ -70,18 +64,18 @@ bool keyspace_query_parse(enum keyspace_kind kind, const struct slice *args, siz
     return true;
 }
 
-/* ---- walking places ---- */
+/* ---- walking over a replica ---- */
 
 /* The walk of one call: where it stands and what it found. */
 struct walk {
+    struct replica *replica;
     const struct keyspace_query *query; /* NULL: every live key */
     uint64_t now_ms;
-    const struct replica *replica; /* of the place being scanned */
-    uint32_t items_left;           /* to visit; 0: only the rest of the prefix */
-    uint64_t prefix;               /* of the last item visited here */
-    bool prefix_open;              /* an item was visited here, `prefix` may have more */
-    bool stopped;                  /* at the end of a prefix, or at a cold item */
-    uint64_t prefix_found;         /* what the open prefix has added, to take back if a cold item splits it */
+    uint32_t items_left;   /* to visit; 0: only the rest of the prefix */
+    bool stopped;          /* at the end of a prefix, or at a cold item */
+    bool prefix_open;      /* an item was visited, `prefix` may have more */
+    uint64_t prefix;       /* of the last item visited */
+    uint64_t prefix_count; /* what was found before it, to go back to if a cold item splits it */
     size_t prefix_keys_length;
     struct keyspace_answer *answer;
 };
@@ -97,144 +91,95 @@ static bool is_wanted(const struct walk *walk, const struct store_item *item)
     return query->match_all || glob_match(query->pattern, store_item_key(item));
 }
 
+/* Begin another prefix, unless a bound is reached. The first one always begins: a call gets on. */
+static void open_prefix(struct walk *walk, uint64_t prefix)
+{
+    const struct buffer *keys = walk->answer->keys;
+    bool is_full = walk->items_left == 0 || (keys && keys->length >= KEYSPACE_STEP_BYTES_MAX);
+    if (walk->prefix_open && is_full) {
+        walk->stopped = true;
+        return;
+    }
+    walk->prefix_open = true;
+    walk->prefix = prefix;
+    walk->prefix_count = walk->answer->count;
+    walk->prefix_keys_length = keys ? keys->length : 0;
+}
+
+static void stop_at_cold(struct walk *walk, struct store_item *item)
+{
+    struct keyspace_answer *answer = walk->answer;
+    answer->cold = item;
+    answer->cold_space = replica_data(walk->replica);
+    answer->count = walk->prefix_count;
+    answer->keys->length = walk->prefix_keys_length;
+    walk->stopped = true;
+}
+
+static void raise_lsn(struct keyspace_answer *answer, uint64_t lsn)
+{
+    if (lsn > answer->wait_lsn) answer->wait_lsn = lsn;
+}
+
 static void visit(void *user, struct store_item *item)
 {
     struct walk *walk = user;
     struct keyspace_answer *answer = walk->answer;
     if (walk->stopped) return;
     uint64_t prefix = item->hash & ~PREFIX_LOW_BITS;
-    if (!walk->prefix_open || prefix != walk->prefix) {
-        if (walk->items_left == 0) {
-            walk->stopped = true;
-            return;
-        }
-        walk->prefix = prefix;
-        walk->prefix_open = true;
-        walk->prefix_found = answer->count;
-        walk->prefix_keys_length = answer->keys ? answer->keys->length : 0;
-    }
+    if (!walk->prefix_open || prefix != walk->prefix) open_prefix(walk, prefix);
+    if (walk->stopped) return;
     if (walk->items_left > 0) walk->items_left--;
-    if (store_item_is_cold(item) && answer->keys) {
-        answer->cold = item;
-        answer->count = walk->prefix_found;
-        answer->keys->length = walk->prefix_keys_length;
-        walk->stopped = true;
+    bool is_cold = store_item_is_cold(item);
+    if (is_cold && answer->keys) {
+        stop_at_cold(walk, item);
         return;
     }
-    uint64_t lsn = replica_read_lsn(walk->replica, item);
-    if (lsn > answer->wait_lsn) answer->wait_lsn = lsn;
-    if (!store_item_is_cold(item) && !is_wanted(walk, item)) return;
+    raise_lsn(answer, replica_read_lsn(walk->replica, item));
+    if (!is_cold && !is_wanted(walk, item)) return;
     answer->count++;
     if (answer->keys) write_bytes(answer->keys, store_item_key(item));
 }
 
-/* Scan one place from `hash` on. Returns true when it is done; else *io_hash is where to go on. */
-static bool walk_place(struct walk *walk, const struct keyspace_place *place, uint64_t *io_hash)
+/* Fill walk->answer, whose `keys` the caller has set. */
+static void walk_from(struct walk *walk, uint64_t hash)
 {
     struct keyspace_answer *answer = walk->answer;
-    struct store_space *space = replica_data(place->replica);
-    walk->replica = place->replica;
-    walk->prefix_open = walk->stopped = false;
-    uint64_t cursor = *io_hash;
+    *answer = (struct keyspace_answer){.keys = answer->keys};
     bool more = true;
     while (more && !walk->stopped) {
         /* One item beyond the bound tells whether the last prefix is complete. */
-        more = store_scan(space, &cursor, walk->items_left + 1, visit, walk);
+        more = store_scan(replica_data(walk->replica), &hash, walk->items_left + 1, visit, walk);
     }
-    if (answer->cold) {
-        answer->cold_space = space;
-        *io_hash = walk->prefix;
-        return false;
-    }
-    uint64_t absent_lsn = replica_read_lsn(place->replica, NULL);
-    if (absent_lsn > answer->wait_lsn) answer->wait_lsn = absent_lsn;
-    if (!walk->stopped) return true;
-    /* Stopped before the first prefix of this place: the budget was used up by the places before it. */
-    if (walk->prefix_open) *io_hash = walk->prefix + PREFIX_STEP;
-    return false;
+    raise_lsn(answer, replica_read_lsn(walk->replica, NULL));
+    answer->ended = !walk->stopped;
+    if (walk->stopped) answer->next_hash = answer->cold ? walk->prefix : walk->prefix + PREFIX_STEP;
 }
 
-static void answer_begin(struct keyspace_answer *answer)
+void keyspace_scan(struct replica *replica, const struct keyspace_query *query, uint64_t hash, struct replica_now now,
+                   struct keyspace_answer *out)
 {
-    struct buffer *keys = answer->keys;
-    *answer = (struct keyspace_answer){.keys = keys, .ended = true};
+    ASSERT(out->keys != NULL && query->items_max > 0);
+    struct walk walk = {
+        .replica = replica, .query = query, .now_ms = now.wall_ms, .items_left = query->items_max, .answer = out};
+    walk_from(&walk, hash);
 }
 
-static size_t first_place(const struct keyspace_place *places, size_t places_count, struct keyspace_cursor from)
-{
-    size_t low = 0, high = places_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        const struct keyspace_place *place = &places[middle];
-        bool before =
-            keyspace_place_compare(place->table_index, place->partition, from.table_index, from.partition) < 0;
-        if (before)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static uint64_t start_hash(const struct keyspace_place *place, struct keyspace_cursor from)
-{
-    return place->table_index == from.table_index && place->partition == from.partition ? from.hash : 0;
-}
-
-static void stop_at(struct keyspace_answer *answer, const struct keyspace_place *place, uint64_t hash)
-{
-    answer->ended = false;
-    answer->next = (struct keyspace_cursor){place->table_index, place->partition, hash};
-}
-
-void keyspace_scan(const struct keyspace_place *places, size_t places_count, const struct keyspace_query *query,
-                   struct keyspace_cursor from, struct replica_now now, struct keyspace_answer *out)
-{
-    ASSERT(out->keys != NULL);
-    answer_begin(out);
-    struct walk walk = {.query = query, .now_ms = now.wall_ms, .items_left = query->items_max, .answer = out};
-    for (size_t i = first_place(places, places_count, from); i < places_count; i++) {
-        uint64_t hash = start_hash(&places[i], from);
-        if (!walk_place(&walk, &places[i], &hash)) {
-            stop_at(out, &places[i], hash);
-            return;
-        }
-    }
-}
-
-void keyspace_count(const struct keyspace_place *places, size_t places_count, struct keyspace_cursor from,
-                    struct replica_now now, struct keyspace_answer *out)
+void keyspace_count(struct replica *replica, uint64_t hash, struct replica_now now, struct keyspace_answer *out)
 {
     out->keys = NULL;
-    answer_begin(out);
-    struct walk walk = {.now_ms = now.wall_ms, .items_left = KEYSPACE_STEP_ITEMS_MAX, .answer = out};
-    for (size_t i = first_place(places, places_count, from); i < places_count; i++) {
-        struct replica *replica = places[i].replica;
-        uint64_t hash = start_hash(&places[i], from);
-        if (hash == 0 && replica_garbage_count(replica) == 0) {
-            out->count += store_space_count(replica_data(replica));
-            uint64_t lsn = replica_read_lsn(replica, NULL);
-            if (lsn > out->wait_lsn) out->wait_lsn = lsn;
-        } else if (!walk_place(&walk, &places[i], &hash)) {
-            stop_at(out, &places[i], hash);
-            return;
-        }
+    if (hash == 0 && replica_garbage_count(replica) == 0) {
+        *out = (struct keyspace_answer){.ended = true,
+                                        .count = store_space_count(replica_data(replica)),
+                                        .wait_lsn = replica_read_lsn(replica, NULL)};
+        return;
     }
+    struct walk walk = {
+        .replica = replica, .now_ms = now.wall_ms, .items_left = KEYSPACE_STEP_ITEMS_MAX, .answer = out};
+    walk_from(&walk, hash);
 }
 
 /* ---- RANDOMKEY ---- */
-
-/* A place drawn with chances by the number of its items. There is at least one item. */
-static size_t random_place(const struct keyspace_place *places, size_t places_count, uint64_t items, struct prng *prng)
-{
-    uint64_t draw = prng_below(prng, items);
-    for (size_t i = 0; i < places_count; i++) {
-        uint64_t count = store_space_count(replica_data(places[i].replica));
-        if (draw < count) return i;
-        draw -= count;
-    }
-    PANIC("%llu items were counted, fewer are there", (unsigned long long)items);
-}
 
 /* Keep one of the `count` keys in `keys`, any with the same chance. */
 static void keep_one(struct buffer *keys, uint64_t count, struct prng *prng)
@@ -251,41 +196,26 @@ static void keep_one(struct buffer *keys, uint64_t count, struct prng *prng)
     keys->length = length;
 }
 
-void keyspace_random(const struct keyspace_place *places, size_t places_count, struct prng *prng,
-                     struct replica_now now, struct keyspace_answer *out)
+void keyspace_random(struct replica *replica, struct prng *prng, struct replica_now now, struct keyspace_answer *out)
 {
     /* Few items at a time: the first run that has a live key decides, and one of its keys is drawn. */
     enum { RUN_ITEMS = 16 };
     ASSERT(out->keys != NULL && out->keys->length == 0);
-    answer_begin(out);
-    uint64_t items = 0;
-    for (size_t i = 0; i < places_count; i++) items += store_space_count(replica_data(places[i].replica));
-    if (items == 0) return;
-
-    size_t start = random_place(places, places_count, items, prng);
-    uint64_t start_prefix = prng_u64(prng) & ~PREFIX_LOW_BITS;
-    uint32_t visited = 0;
-    /* The place drawn comes first and last: from the hash drawn to its end, and once more from its beginning. */
-    for (size_t i = 0; i <= places_count && out->count == 0; i++) {
-        const struct keyspace_place *place = &places[(start + i) % places_count];
-        uint64_t hash = i == 0 ? start_prefix : 0;
-        bool ended = false;
-        while (!ended && out->count == 0 && visited < KEYSPACE_STEP_ITEMS_MAX) {
-            struct walk walk = {.now_ms = now.wall_ms, .items_left = RUN_ITEMS, .answer = out};
-            ended = walk_place(&walk, place, &hash);
-            visited += RUN_ITEMS - walk.items_left;
-            if (out->cold) break;
-        }
-        if (out->cold) {
-            stop_at(out, place, hash);
-            break;
-        }
+    uint64_t hash = prng_u64(prng) & ~PREFIX_LOW_BITS, wait_lsn = 0;
+    bool wrapped = false;
+    for (uint32_t visited = 0; visited < KEYSPACE_STEP_ITEMS_MAX; visited += RUN_ITEMS) {
+        struct walk walk = {.replica = replica, .now_ms = now.wall_ms, .items_left = RUN_ITEMS, .answer = out};
+        walk_from(&walk, hash);
+        wait_lsn = out->wait_lsn > wait_lsn ? out->wait_lsn : wait_lsn;
+        if (out->count > 0 || out->cold || (out->ended && wrapped)) break;
+        wrapped |= out->ended;
+        hash = out->ended ? 0 : out->next_hash;
     }
-    if (out->count > 0) out->cold = NULL;
-    if (out->count > 1) {
-        keep_one(out->keys, out->count, prng);
-        out->count = 1;
-    }
+    out->wait_lsn = wait_lsn;
+    if (out->count == 0) return;
+    out->cold = NULL;
+    keep_one(out->keys, out->count, prng);
+    out->count = 1;
 }
 
 /* ---- the answer ---- */

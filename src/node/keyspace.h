@@ -1,5 +1,5 @@
-/* keyspace.h: SCAN, KEYS, DBSIZE and RANDOMKEY over the keyspace as this region holds it: the pieces that one shard
- * answers. gather.c asks the shards of the region's nodes in turn and joins their answers.
+/* keyspace.h: SCAN, KEYS, DBSIZE and RANDOMKEY over the keyspace as this region holds it: the steps that one replica
+ * answers. gather.c asks one replica of each partition in turn, wherever it is, and joins their answers.
  *
  * The keyspace is an ordered list of *places*: (table index, partition). The table index is the table's position in the
  * catalog (dropped tables keep theirs), so a place keeps its number while the catalog grows. Within a place keys are in the
@@ -23,8 +23,8 @@
 #include "node/command.h"
 
 enum {
-    KEYSPACE_STEP_ITEMS_MAX = 4096, /* visited by one call, whatever COUNT says: about a millisecond */
-    KEYSPACE_COUNT_DEFAULT = 10,    /* as Redis */
+    KEYSPACE_STEP_ITEMS_MAX = 4096,        /* visited by one call, whatever COUNT says: about a millisecond */
+    KEYSPACE_STEP_BYTES_MAX = 1024 * 1024, /* of keys found by one call, and the rest of a prefix */
 };
 
 struct keyspace_cursor {
@@ -36,7 +36,6 @@ struct keyspace_cursor {
 uint64_t keyspace_cursor_pack(struct keyspace_cursor cursor);
 /* Returns false for what is no cursor of ours: "ERR invalid cursor". */
 MUST_USE bool keyspace_cursor_parse(struct slice text, struct keyspace_cursor *out_cursor);
-int keyspace_place_compare(uint16_t table_a, uint16_t partition_a, uint16_t table_b, uint16_t partition_b);
 
 /* What the client asked for; made from the arguments alone, so a node that gets them forwarded makes the same. */
 enum keyspace_kind { KEYSPACE_SCAN, KEYSPACE_KEYS, KEYSPACE_DBSIZE, KEYSPACE_RANDOMKEY };
@@ -54,38 +53,30 @@ struct keyspace_query {
 MUST_USE bool keyspace_query_parse(enum keyspace_kind kind, const struct slice *args, size_t args_count,
                                    struct keyspace_query *out_query, const char **out_error);
 
-/* ---- one shard's part; `places` are those it answers for, sorted ---- */
-
-struct keyspace_place {
-    uint16_t table_index;
-    uint16_t partition;
-    struct replica *replica;
-};
+/* ---- one replica's part; `hash` is where to begin ---- */
 
 struct keyspace_answer {
-    bool ended; /* the last of `places` is done; else go on from `next` */
-    struct keyspace_cursor next;
+    bool ended;          /* the replica is done; else go on from `next_hash` */
+    uint64_t next_hash;  /* its low 32 bits are zero (K1) */
     uint64_t count;      /* keys found: all of them are in `keys`, except for DBSIZE, which only counts */
     struct buffer *keys; /* each as varint length and bytes (write_bytes) */
     uint64_t wait_lsn;   /* the answer may leave when this is durable (S4) */
     struct store_space *cold_space;
-    struct store_item *cold; /* not NULL: `next` stands before this item, which must be fetched to go on */
+    struct store_item *cold; /* not NULL: `next_hash` stands before this item, which must be fetched to go on */
 };
 
-/* Visit up to items_max items from `from` (a cursor or an earlier answer's `next`). `keys` is appended to; everything else in
- * *out is set. When nothing was found before a cold item, fetch it and call again; else the client may have what is there. */
-void keyspace_scan(const struct keyspace_place *places, size_t places_count, const struct keyspace_query *query,
-                   struct keyspace_cursor from, struct replica_now now, struct keyspace_answer *out);
+/* Visit up to items_max items. `keys` is appended to; everything else in *out is set. When nothing was found before a cold
+ * item, fetch it and call again; else the client may have what is there. */
+void keyspace_scan(struct replica *replica, const struct keyspace_query *query, uint64_t hash, struct replica_now now,
+                   struct keyspace_answer *out);
 
-/* DBSIZE of the places. Exact and at once for a replica without garbage; else its items are visited, in steps as above. A cold
- * item counts as a key. As in Redis, what has expired counts until it is removed or, in a visit, seen to be expired. */
-void keyspace_count(const struct keyspace_place *places, size_t places_count, struct keyspace_cursor from,
-                    struct replica_now now, struct keyspace_answer *out);
+/* DBSIZE. Exact and at once for a replica without garbage; else its items are visited, in steps as above. A cold item counts
+ * as a key. As in Redis, what has expired counts until it is removed or, in a visit, seen to be expired. */
+void keyspace_count(struct replica *replica, uint64_t hash, struct replica_now now, struct keyspace_answer *out);
 
-/* One live key, any of them with some chance (nearly equal chances: gaps between hashes differ), in `keys`; count 0 when no key
- * was found within the step's bound or none is there. */
-void keyspace_random(const struct keyspace_place *places, size_t places_count, struct prng *prng,
-                     struct replica_now now, struct keyspace_answer *out);
+/* One live key, any of them with some chance (gaps between hashes differ), in `keys`; count 0 when no key was found within
+ * the step's bound or none is there. */
+void keyspace_random(struct replica *replica, struct prng *prng, struct replica_now now, struct keyspace_answer *out);
 
 /* ---- the client's side; gather.c implements it ---- */
 

@@ -14,7 +14,7 @@
 
 /* ---- the fakes ---- */
 
-enum { ITEMS_MAX = 4096, PLACES = 5 };
+enum { ITEMS_MAX = 8192 };
 
 struct object {
     enum object_type type;
@@ -97,10 +97,10 @@ void reply_bulk_u64(struct buffer *reply, uint64_t value)
 
 /* ---- the world of one test ---- */
 
-static struct replica replicas[PLACES];
-static struct keyspace_place places[PLACES];
+static struct replica world;
 static struct object live_string = {OBJECT_STRING, true}, live_set = {OBJECT_SET, true}, dead = {OBJECT_STRING, false};
 static struct prng prng;
+static const struct replica_now now;
 
 static int compare_items(const void *a, const void *b)
 {
@@ -109,8 +109,9 @@ static int compare_items(const void *a, const void *b)
     return slice_compare(store_item_key(x), store_item_key(y));
 }
 
-static void put(struct replica *r, uint64_t hash, uint32_t name, struct object *object)
+static void put(uint64_t hash, uint32_t name, struct object *object)
 {
+    struct replica *r = &world;
     assert_true(r->count < ITEMS_MAX);
     struct store_item *item = memory_zalloc(1, sizeof *item + sizeof name);
     item->hash = hash;
@@ -122,8 +123,9 @@ static void put(struct replica *r, uint64_t hash, uint32_t name, struct object *
     qsort(r->items, r->count, sizeof r->items[0], compare_items);
 }
 
-static void take(struct replica *r, uint32_t index)
+static void take(uint32_t index)
 {
+    struct replica *r = &world;
     memory_free(r->items[index]);
     memmove(&r->items[index], &r->items[index + 1], (--r->count - index) * sizeof r->items[0]);
 }
@@ -132,19 +134,14 @@ static int setup(void **state)
 {
     (void)state;
     prng_init(&prng, 7);
-    memset(replicas, 0, sizeof replicas);
-    for (uint16_t i = 0; i < PLACES; i++) {
-        places[i] = (struct keyspace_place){.table_index = i / 2, .partition = i % 2, .replica = &replicas[i]};
-    }
+    memset(&world, 0, sizeof world);
     return 0;
 }
 
 static int teardown(void **state)
 {
     (void)state;
-    for (int i = 0; i < PLACES; i++) {
-        while (replicas[i].count > 0) take(&replicas[i], replicas[i].count - 1);
-    }
+    while (world.count > 0) take(world.count - 1);
     return 0;
 }
 
@@ -170,28 +167,30 @@ static struct keyspace_query everything(uint32_t items_max)
     return (struct keyspace_query){.kind = KEYSPACE_SCAN, .items_max = items_max, .match_all = true, .any_type = true};
 }
 
-/* Whole scans through packed cursors; `seen[name]` counts. `between` changes the store between calls. */
+/* A whole scan through packed cursors; `seen[name]` counts. `between` changes the store between calls. */
 static void scan_all(const struct keyspace_query *query, uint32_t *seen, void (*between)(void))
 {
-    struct keyspace_cursor cursor = {0};
+    struct keyspace_cursor cursor = {.table_index = 3, .partition = 5};
     struct keyspace_answer answer = {0};
     struct buffer keys;
-    buffer_init(&keys, 1 << 20);
+    buffer_init(&keys, 8 << 20);
     for (int calls = 0;; calls++) {
         assert_true(calls < 4 * ITEMS_MAX);
         buffer_clear(&keys);
         answer.keys = &keys;
-        keyspace_scan(places, PLACES, query, cursor, (struct replica_now){0}, &answer);
+        keyspace_scan(&world, query, cursor.hash, now, &answer);
         assert_null(answer.cold);
         struct reader reader = reader_of(buffer_slice(&keys));
         for (uint64_t i = 0; i < answer.count; i++) seen[name_read(&reader)]++;
         assert_true(reader_finished(&reader));
         if (answer.ended) break;
-        uint64_t packed = keyspace_cursor_pack(answer.next);
-        assert_true(packed > keyspace_cursor_pack(cursor) && packed >> 52 == 0);
+        assert_true(answer.next_hash > cursor.hash);
+        cursor.hash = answer.next_hash;
         char text[32];
-        int length = snprintf(text, sizeof text, "%llu", (unsigned long long)packed);
+        int length = snprintf(text, sizeof text, "%llu", (unsigned long long)keyspace_cursor_pack(cursor));
         assert_true(keyspace_cursor_parse(slice_of(text, (size_t)length), &cursor));
+        assert_int_equal(cursor.table_index, 3);
+        assert_int_equal(cursor.partition, 5);
         if (between) between();
     }
     buffer_deinit(&keys);
@@ -221,7 +220,7 @@ static void test_each_key_once(void **state)
         teardown(NULL);
         for (uint32_t name = 0; name < 600; name++) {
             uint64_t hash = name % 2 ? narrow_hash() : prng_u64(&prng);
-            put(&replicas[prng_below(&prng, PLACES)], hash, name, name % 3 ? &live_string : &dead);
+            put(hash, name, name % 3 ? &live_string : &dead);
         }
         struct keyspace_query query = everything(step);
         scan_all(&query, seen, NULL);
@@ -232,14 +231,14 @@ static void test_each_key_once(void **state)
 /* Names from 300 on come and go. */
 static void come_and_go(void)
 {
-    struct replica *r = &replicas[prng_below(&prng, PLACES)];
+    struct replica *r = &world;
     for (uint32_t i = 0; i < r->count; i++) {
         uint32_t name;
         memcpy(&name, r->items[i]->key, sizeof name);
-        if (name >= 300 && prng_chance(&prng, 1, 4)) take(r, i--);
+        if (name >= 300 && prng_chance(&prng, 1, 4)) take(i--);
     }
     for (int i = 0; i < 5 && r->count < 500; i++) {
-        put(r, prng_chance(&prng, 1, 2) ? narrow_hash() : prng_u64(&prng), 300 + (uint32_t)prng_below(&prng, 300),
+        put(prng_chance(&prng, 1, 2) ? narrow_hash() : prng_u64(&prng), 300 + (uint32_t)prng_below(&prng, 300),
             &live_string);
     }
 }
@@ -251,8 +250,7 @@ static void test_what_stays_is_found_once_while_others_move(void **state)
         uint32_t seen[600] = {0};
         teardown(NULL);
         for (uint32_t name = 0; name < 300; name++) {
-            put(&replicas[prng_below(&prng, PLACES)], prng_chance(&prng, 1, 2) ? narrow_hash() : prng_u64(&prng), name,
-                &live_string);
+            put(prng_chance(&prng, 1, 2) ? narrow_hash() : prng_u64(&prng), name, &live_string);
         }
         struct keyspace_query query = everything(1 + (uint32_t)prng_below(&prng, 20));
         scan_all(&query, seen, come_and_go);
@@ -263,9 +261,9 @@ static void test_what_stays_is_found_once_while_others_move(void **state)
 static void test_filters(void **state)
 {
     (void)state;
-    put(&replicas[0], 1, 0, &live_string);
-    put(&replicas[0], 2, 1, &live_set);
-    put(&replicas[4], 3, 2, &live_set);
+    put(1, 0, &live_string);
+    put(2, 1, &live_set);
+    put(3, 2, &live_set);
     uint32_t seen[3] = {0};
     struct keyspace_query query = everything(10);
     query.any_type = false;
@@ -286,53 +284,77 @@ static void test_filters(void **state)
 static void test_a_cold_item_stops_before_its_prefix(void **state)
 {
     (void)state;
-    put(&replicas[1], 5, 0, &live_string);
-    put(&replicas[1], 7ull << 32, 1, &live_string);
-    put(&replicas[1], (7ull << 32) + 1, 2, NULL);
+    put(5, 0, &live_string);
+    put(7ull << 32, 1, &live_string);
+    put((7ull << 32) + 1, 2, NULL);
     struct buffer keys;
     buffer_init(&keys, 1 << 20);
     struct keyspace_answer answer = {.keys = &keys};
     struct keyspace_query query = everything(100);
-    keyspace_scan(places, PLACES, &query, (struct keyspace_cursor){0}, (struct replica_now){0}, &answer);
+    keyspace_scan(&world, &query, 0, now, &answer);
     assert_int_equal(answer.count, 1); /* of the cold one's prefix nothing is told yet */
     assert_false(answer.ended);
-    assert_ptr_equal(answer.cold, replicas[1].items[2]);
-    assert_int_equal(answer.next.partition, 1);
-    assert_true(answer.next.hash == 7ull << 32);
-    replicas[1].items[2]->object = &live_string;
+    assert_ptr_equal(answer.cold, world.items[2]);
+    assert_true(answer.next_hash == 7ull << 32);
+    world.items[2]->object = &live_string;
     buffer_clear(&keys);
-    keyspace_scan(places, PLACES, &query, answer.next, (struct replica_now){0}, &answer);
+    keyspace_scan(&world, &query, answer.next_hash, now, &answer);
     assert_int_equal(answer.count, 2);
     assert_true(answer.ended);
     assert_int_equal(answer.wait_lsn, 10);
     buffer_deinit(&keys);
 }
 
+static void test_long_keys_end_a_call(void **state)
+{
+    (void)state;
+    struct object *live = &live_string;
+    for (uint64_t i = 0; i < 64; i++) {
+        struct store_item *item = memory_zalloc(1, sizeof *item + 64 * 1024);
+        *item = (struct store_item){.object = live, .hash = i << 32, .key_bytes = 64 * 1024};
+        world.items[world.count++] = item;
+    }
+    struct buffer keys;
+    buffer_init(&keys, KEYSPACE_STEP_BYTES_MAX + 128 * 1024);
+    struct keyspace_answer answer = {.keys = &keys};
+    struct keyspace_query query = everything(KEYSPACE_STEP_ITEMS_MAX);
+    uint64_t found = 0, calls = 0;
+    for (uint64_t hash = 0; calls == 0 || !answer.ended; hash = answer.next_hash, calls++) {
+        buffer_clear(&keys);
+        keyspace_scan(&world, &query, hash, now, &answer);
+        assert_false(keys.overflowed);
+        found += answer.count;
+    }
+    assert_int_equal(found, 64);
+    assert_int_equal(calls, 4);
+    buffer_deinit(&keys);
+}
+
 static void test_counting(void **state)
 {
     (void)state;
-    for (uint32_t name = 0; name < 3000; name++) {
-        put(&replicas[name % 2], narrow_hash(), name, name % 3 ? &live_string : &dead);
+    for (uint32_t name = 0; name < 6000; name++) {
+        put(prng_u64(&prng), name, name % 3 ? &live_string : &dead);
     }
     struct keyspace_answer answer = {0};
-    keyspace_count(places, PLACES, (struct keyspace_cursor){0}, (struct replica_now){0}, &answer);
-    assert_int_equal(answer.count, 3000); /* without garbage every item is a key */
-    replicas[0].garbage = replicas[1].garbage = 500;
+    keyspace_count(&world, 0, now, &answer);
+    assert_int_equal(answer.count, 6000); /* without garbage every item is a key */
+    world.garbage = 1000;
     uint64_t sum = 0;
-    struct keyspace_cursor at = {0};
+    uint64_t at = 0;
     do {
-        keyspace_count(places, PLACES, at, (struct replica_now){0}, &answer);
+        keyspace_count(&world, at, now, &answer);
         sum += answer.count;
-        at = answer.next;
+        at = answer.next_hash;
     } while (!answer.ended);
-    assert_int_equal(sum, 2000);
+    assert_int_equal(sum, 4000);
 }
 
 static void test_random_reaches_every_live_key(void **state)
 {
     (void)state;
     for (uint32_t name = 0; name < 100; name++) {
-        put(&replicas[name % 3], prng_u64(&prng), name, name % 4 ? &live_string : &dead);
+        put(prng_u64(&prng), name, name % 4 ? &live_string : &dead);
     }
     uint32_t seen[100] = {0};
     struct buffer keys;
@@ -340,7 +362,7 @@ static void test_random_reaches_every_live_key(void **state)
     for (int i = 0; i < 20000; i++) {
         buffer_clear(&keys);
         struct keyspace_answer answer = {.keys = &keys};
-        keyspace_random(places, PLACES, &prng, (struct replica_now){0}, &answer);
+        keyspace_random(&world, &prng, now, &answer);
         assert_int_equal(answer.count, 1);
         struct reader reader = reader_of(buffer_slice(&keys));
         seen[name_read(&reader)]++;
@@ -353,11 +375,11 @@ static void test_random_reaches_every_live_key(void **state)
 static void test_random_of_nothing(void **state)
 {
     (void)state;
-    put(&replicas[2], 9, 0, &dead);
+    put(9, 0, &dead);
     struct buffer keys;
     buffer_init(&keys, 1 << 20);
     struct keyspace_answer answer = {.keys = &keys};
-    keyspace_random(places, PLACES, &prng, (struct replica_now){0}, &answer);
+    keyspace_random(&world, &prng, now, &answer);
     assert_int_equal(answer.count, 0);
     buffer_deinit(&keys);
 }
@@ -370,6 +392,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_what_stays_is_found_once_while_others_move, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filters, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_cold_item_stops_before_its_prefix, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_long_keys_end_a_call, setup, teardown),
         cmocka_unit_test_setup_teardown(test_counting, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_reaches_every_live_key, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_of_nothing, setup, teardown),
