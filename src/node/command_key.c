@@ -5,12 +5,6 @@
  */
 #include "node/shard_internal.h"
 
-struct prng *request_prng(const struct request *request);
-struct prng *request_prng(const struct request *request)
-{
-    return &request->shard->prng;
-}
-
 static void wait_for(struct request *request, uint64_t lsn)
 {
     if (lsn > request->wait_lsn) request->wait_lsn = lsn;

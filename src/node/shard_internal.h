@@ -139,7 +139,6 @@ enum frame_type {
     PEER_PUBLISH,
     SHARD_PEER_CLOCK = 0x40,   /* between shards of a process only */
     SHARD_CATALOG,
-    SHARD_FAULTS,
     PEER_CONTROL_CALL = PEER_FRAME_CONTROL_MIN,
     PEER_CONTROL_ANSWER,
 };
@@ -256,6 +255,7 @@ struct shard {
     struct log *log;
     struct store *store;
     bool opening, stopping;
+    bool stop_pass;            /* stopping: a last write-back is still to begin */
     uint64_t durable_lsn;      /* as of the last look */
     bool durable_advanced;     /* in this iteration */
 
@@ -277,6 +277,8 @@ struct shard {
     struct table_slot *tables[TABLES_MAX]; /* in the order in which they became known; [0] is default */
     uint32_t tables_count;
     uint64_t catalog_generation;
+    bool mirror_again;         /* another shard's mailbox was full: send it the catalog again */
+    enum status open_status;   /* the first failure while opening */
     bool catalog_unsaved;      /* the system record is not yet known to be flushed */
     uint64_t catalog_last_ms;
     struct reservation reservations[RESERVATIONS_MAX];
@@ -296,15 +298,16 @@ struct shard {
     uint32_t faults_count, faults_capacity;
 
     /* upkeep.c */
-    bool pass_running, flush_asked;
+    bool pass_running, flush_asked, reclaiming;
     uint32_t pass_table, pass_partition;
     uint64_t pass_lsn, passed_lsn; /* everything up to passed_lsn is written back and flushed */
     uint64_t pass_started_ns;
-    uint64_t reclaim_above_bytes;
+    uint64_t log_bytes_at_pass, reclaim_above_bytes, reclaim_copied_bytes;
+    uint32_t reclaim_left;     /* segments to try in this round: copies land behind */
     bool store_busy;
 
     struct write write;        /* scratch of the request that runs */
-    struct buffer body, frame, scratch;
+    struct buffer body, frame, replica_frame, scratch;
     struct statistics statistics;
 };
 
@@ -321,6 +324,7 @@ static inline const struct topology_node *shard__self(const struct shard *s)
 PRINTF_LIKE(4, 5) void shard__log(struct shard *s, char level, const char *event, const char *format, ...);
 /* Something was appended to the log on behalf of this partition: it wants to know when that is durable. */
 void shard__touch(struct partition_slot *slot);
+uint8_t shard__of_partition(uint64_t table, uint16_t partition, uint8_t shards);
 
 /* client.c */
 struct client *client__find(struct shard *s, uint64_t id);
@@ -402,10 +406,12 @@ struct partition_slot *catalog__slot(struct shard *s, uint64_t table, uint16_t p
 /* Merge one table's facts; `log_it`: durable with *out_lsn. `joins`: others may have data of it already. */
 MUST_USE enum status catalog__merge(struct shard *s, const struct table *table, bool joins, uint64_t *out_lsn);
 void catalog__encode(struct shard *s, struct buffer *out);
-MUST_USE bool catalog__merge_encoded(struct shard *s, struct slice bytes);
+MUST_USE bool catalog__merge_encoded(struct shard *s, struct slice bytes, bool joins);
 void catalog__replay(struct shard *s, const struct log_record *record);
 void catalog__on_system_record(void *user, struct slice key, struct slice value);
 void catalog__save(struct shard *s);
+void catalog__mirror_all(struct shard *s);
+MUST_USE bool catalog__on_mirror(struct shard *s, struct slice body);
 bool catalog__record_is_live(struct shard *s, const struct log_record *record);
 void catalog__record_moved(struct shard *s, const struct log_record *record);
 bool catalog__name_is_reserved(struct shard *s, struct slice name);
@@ -419,11 +425,11 @@ enum { LOG_CATALOG = 0x80 };                         /* log record kind, table 0
 void table_protocol__create(struct task *task);
 void table_protocol__drop(struct task *task);
 void table_protocol__serve(struct task *task);
+void table_protocol__installed(struct shard *s, const char *name); /* nobody needs to hold it any more */
+void table_protocol__expire(struct shard *s); /* reservations whose creator is gone */
 
 /* peer.c */
 void peer__tick(struct shard *s);
-MUST_USE bool peer__on_frame(struct shard *s, uint8_t node, uint8_t type, struct slice body);
-MUST_USE bool peer__on_shard_frame(struct shard *s, uint8_t shard, uint8_t type, struct slice body);
 void peer__send_replica(void *user, uint16_t node, uint8_t message, struct slice body);
 size_t peer__send_room(void *user, uint16_t node);
 bool peer__is_up(const struct shard *s, uint8_t node);
@@ -435,15 +441,20 @@ void fault_list__serve(struct task *task);
 
 /* conflicts.c */
 void conflicts__serve(struct task *task);
+const char *conflicts__reason(enum ledger_reason reason);
+const char *conflicts__kind(enum ledger_kind kind);
+/* The id under which an unresolved conflict of a key is listed: of its oldest alternative. False: there is no conflict. */
+bool conflicts__sibling_id(struct replica *r, struct slice key, const struct object *object, struct replica_now now,
+                           char out[LEDGER_ID_BYTES_MAX]);
+const struct topology_node *conflicts__node_of(const struct shard *s, struct dot dot); /* NULL: no node of ours */
 
 /* lag.c */
 void lag__serve(struct task *task);
 
 /* pubsub.c */
 void pubsub__notice(void *user, struct slice key, const struct object_event *event);
-void pubsub__publish(struct shard *s, struct slice channel, struct slice message);
-bool pubsub__unsubscribe_all(struct client *c);
-void pubsub__forget(struct client *c);
+MUST_USE bool pubsub__on_publish(struct shard *s, struct slice body, bool from_peer);
+void pubsub__forget(struct client *c); /* all its subscriptions */
 
 /* upkeep.c */
 void upkeep__step(struct shard *s);

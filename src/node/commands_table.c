@@ -1,0 +1,83 @@
+/* commands_table.c: TABLE CREATE, DROP, LIST, SHOW. */
+#include "node/shard_internal.h"
+
+static enum command_result on_create(struct request *request)
+{
+    table_protocol__create(request->task);
+    return COMMAND_ASYNC;
+}
+
+static enum command_result on_drop(struct request *request)
+{
+    table_protocol__drop(request->task);
+    return COMMAND_ASYNC;
+}
+
+static void write_pair(struct buffer *b, const char *name, const char *value)
+{
+    resp_write_bulk(b, slice_of_string(name));
+    resp_write_bulk(b, slice_of_string(value));
+}
+
+static void write_table(struct request *request, const struct table_slot *table)
+{
+    static const char *const states[] = {[TABLE_LIVE] = "live", [TABLE_SUPERSEDED] = "superseded", [TABLE_DROPPED] = "dropped"};
+    const struct contract *c = &table->table.contract;
+    struct buffer *b = request->reply;
+    struct buffer text;
+    buffer_init(&text, 4096);
+    resp_write_map(b, request->resp_version, 8);
+    write_pair(b, "name", table->table.name);
+    buffer_append_format(&text, "%llx", (unsigned long long)table->table.id);
+    resp_write_bulk(b, SLICE_LITERAL("id"));
+    resp_write_bulk(b, buffer_slice(&text));
+    write_pair(b, "engine", contract_engine_name(c->engine));
+    write_pair(b, "conflict", contract_conflict_name(c->conflict));
+    write_pair(b, "type", contract_type_name(c->type));
+    buffer_clear(&text);
+    contract_format_replicas(c, shard__topology(request->shard), &text);
+    resp_write_bulk(b, SLICE_LITERAL("replicas"));
+    resp_write_bulk(b, buffer_slice(&text));
+    resp_write_bulk(b, SLICE_LITERAL("partitions"));
+    resp_write_integer(b, c->partitions);
+    write_pair(b, "state", states[table->state]);
+    buffer_deinit(&text);
+}
+
+static enum command_result on_list(struct request *request)
+{
+    struct shard *s = request->shard;
+    size_t count = 0;
+    for (uint32_t i = 0; i < s->tables_count; i++) count += s->tables[i]->state != TABLE_DROPPED;
+    resp_write_array(request->reply, count);
+    for (uint32_t i = 0; i < s->tables_count; i++) {
+        if (s->tables[i]->state != TABLE_DROPPED) write_table(request, s->tables[i]);
+    }
+    return COMMAND_DONE;
+}
+
+static enum command_result on_show(struct request *request)
+{
+    struct table_slot *table = catalog__by_name(request->shard, request->args[2]);
+    if (table) {
+        write_table(request, table);
+    } else {
+        resp_write_error(request->reply, "ERR no such table");
+    }
+    return COMMAND_DONE;
+}
+
+#define TABLE(name, arity, flags, syntax, summary, handler)                                                                    \
+    {name, arity, SCOPE_CONNECTION, flags, 0, 0, "table", syntax, summary, handler}
+
+static const struct command commands[] = {
+    TABLE("table|create", -3, COMMAND_ADMIN | COMMAND_SHARD_ZERO,
+          "name [CONFLICT lww | siblings | update-wins | delete-wins] [REPLICAS region=count,…] "
+          "[TYPE any | string | counter | set | row] [PARTITIONS n]",
+          "Creates a table: keys that begin with its name and a colon live in it, under this contract.", on_create),
+    TABLE("table|drop", 3, COMMAND_ADMIN | COMMAND_SHARD_ZERO, "name", "Drops a table and all its data, in every region.", on_drop),
+    TABLE("table|list", 2, 0, "", "All tables, one record each.", on_list),
+    TABLE("table|show", 3, 0, "name", "The contract of one table.", on_show),
+};
+
+const struct command_group commands_table = {commands, sizeof commands / sizeof commands[0]};
