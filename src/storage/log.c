@@ -70,6 +70,7 @@ static void close_batch(struct log *log)
     struct log_segment *active = log__active(log);
     ASSERT(batch->at.segment == active->number);
     batch->body_bytes = (uint32_t)batch->bytes.length - LOG_BATCH_HEADER_BYTES;
+    batch->oldest = log->oldest; /* not when it is written: later batches may hold copies that this one must not vouch for */
     uint32_t padded = log__padded((uint32_t)batch->bytes.length);
     log->pending_bytes += padded - batch->bytes.length;
     buffer_append(&batch->bytes, zeros, padded - batch->bytes.length);
@@ -207,13 +208,12 @@ void log_submit(struct log *log)
         .sequence = batch->sequence,
         .first_lsn = batch->first_lsn,
         .synced = log->synced,
-        .oldest = log->oldest,
+        .oldest = batch->oldest,
         .record_count = batch->record_count,
         .records_crc = batch->records_crc,
     };
     log__batch_header_write(batch->bytes.data, &header, log->config.folder_id);
     log->pending_bytes -= batch->bytes.length;
-    log->written_oldest = log->oldest;
     log->writing = batch;
     log->write_request = (struct file_request){
         .kind = FILE_WRITE_SYNC,
@@ -238,7 +238,7 @@ static void on_write_done(struct log *log)
     if (batch->record_count) log->durable_lsn = batch->first_lsn + batch->record_count - 1;
     log->sealed = batch->record_count == 0;
     log->synced = (struct log_position){batch->at.segment, batch->at.offset + (uint32_t)batch->bytes.length};
-    log->oldest_durable = log->written_oldest;
+    log->oldest_durable = batch->oldest;
     log->quiet_since_ns = 0;
     log__cache_add(&log->cache, batch->at, buffer_slice(&batch->bytes));
     keep_batch(log, batch);
@@ -276,7 +276,11 @@ bool log__has_unwritten(const struct log *log, uint32_t segment)
 
 bool log__append_marker(struct log *log, uint32_t keep_bytes)
 {
-    if (!list_is_empty(&log->queue)) return true; /* that batch will say it */
+    if (log->open) return true;
+    if (!list_is_empty(&log->queue)) {
+        struct log_batch *last = CONTAINER_OF(log->queue.head.previous, struct log_batch, node);
+        if (last->oldest == log->oldest) return true;
+    }
     struct log_segment *active = log__active(log);
     if (active->capacity - active->end < LOG_BATCH_HEADER_BYTES + keep_bytes) {
         if (!log->has_next) return false;

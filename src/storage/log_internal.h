@@ -75,7 +75,8 @@ struct log_batch {
     uint64_t first_lsn;
     uint32_t record_count;
     uint32_t records_crc;
-    uint32_t body_bytes; /* set when it is closed */
+    uint32_t body_bytes; /* these two are set when it is closed */
+    uint32_t oldest;     /* segments before this one are not needed once this batch is durable */
     struct buffer bytes; /* header, records; padded when it is written */
 };
 
@@ -154,7 +155,6 @@ struct log {
     uint64_t next_sequence;
     uint64_t last_lsn, durable_lsn;
     struct log_position synced;   /* what came before is durable */
-    uint32_t written_oldest;      /* the `oldest` recorded by the batch under way */
     bool sealed;                  /* the last batch written has no record: nothing is left to seal */
     uint64_t quiet_since_ns;      /* 0: not quiet, or not known yet */
 
@@ -219,7 +219,7 @@ static inline struct log_segment *log__active(const struct log *log)
 struct buffer *log__begin(struct log *log, size_t payload_bytes_max, enum log_claim claim, enum status *out_status);
 uint64_t log__end(struct log *log, uint64_t table, uint16_t partition, uint8_t kind, struct log_location *out_location);
 
-/* Make sure that a batch is written soon, an empty one if need be, leaving `keep_bytes` in the segment. */
+/* Make sure that a batch comes that records log->oldest, an empty one if need be, leaving `keep_bytes` in the segment. */
 bool log__append_marker(struct log *log, uint32_t keep_bytes);
 bool log__has_unwritten(const struct log *log, uint32_t segment); /* batches pending or under way in that segment */
 

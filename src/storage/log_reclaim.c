@@ -61,7 +61,7 @@ static enum status copy_record(struct log *log, struct log_record *record)
 /* Everything is copied: a batch has to say so. */
 static void record_oldest(struct log *log)
 {
-    bool written = log->oldest_durable >= log->oldest || (log->writing && log->written_oldest == log->oldest);
+    bool written = log->oldest_durable >= log->oldest || (log->writing && log->writing->oldest == log->oldest);
     if (written) return;
     bool coming = log__append_marker(log, 0);
     MAYBE(!coming); /* no room even for that: tried again at the next tick */

@@ -74,11 +74,16 @@ enum status log__room(const struct log *log, size_t payload_bytes, enum log_clai
 
 /* ---- the next segment ---- */
 
+static uint32_t next_number(const struct log *log)
+{
+    return log->segments_count ? log__active(log)->number + 1 : 1;
+}
+
 static void submit_header(struct log *log)
 {
     log->upkeep_spare = log->spares[--log->spares_count];
     buffer_clear(&log->upkeep_bytes);
-    log__header_write(&log->upkeep_bytes, log__active(log)->number + 1, log->config.segment_bytes, log->config.folder_id);
+    log__header_write(&log->upkeep_bytes, next_number(log), log->config.segment_bytes, log->config.folder_id);
     log->upkeep = LOG_UPKEEP_HEADER;
     log->upkeep_request = (struct file_request){
         .kind = FILE_WRITE_SYNC,
@@ -125,7 +130,7 @@ void log__retry_next(struct log *log, uint64_t now_ns)
 /* `spare` has a durable header for the segment after the active one: give it its name. */
 static enum status adopt_next(struct log *log, const struct log_spare *spare)
 {
-    uint32_t number = log__active(log)->number + 1;
+    uint32_t number = next_number(log);
     char name[FILE_NAME_BYTES_MAX];
     log__segment_name(number, name);
     enum status status = log->files.rename(log->files.world, spare->name, name);
@@ -193,9 +198,8 @@ enum status log__make_next_now(struct log *log)
         status = log->files.create(log->files.world, spare.name, log->config.segment_bytes, &spare.file);
         if (status != STATUS_OK) return status;
     }
-    uint32_t number = log->segments_count ? log__active(log)->number + 1 : 1;
     buffer_clear(&log->upkeep_bytes);
-    log__header_write(&log->upkeep_bytes, number, log->config.segment_bytes, log->config.folder_id);
+    log__header_write(&log->upkeep_bytes, next_number(log), log->config.segment_bytes, log->config.folder_id);
     status = log->files.write_sync(log->files.world, spare.file, 0, buffer_slice(&log->upkeep_bytes));
     if (status == STATUS_OK) status = adopt_next(log, &spare);
     if (status != STATUS_OK) log__add_spare(log, spare);
