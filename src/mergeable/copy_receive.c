@@ -246,20 +246,62 @@ static void on_range_warm(struct replica *r, const struct wait *w, enum status s
 
 /* ---- merging one hash ---- */
 
-/* The ledger of one key as both sides know it, decided before the states are merged and carried out after. */
+/* The ledger of one key hash as both sides know it, decided before the states are merged and carried out after. */
 struct ledger_merge {
     struct replica *replica;
     const struct copied_group *theirs; /* NULL: the chunk has nothing for this hash */
+    struct object *const *states;      /* of their keys, in order */
     const struct vv *ours_clock, *theirs_clock;
-    struct dot_set *their_dots;        /* visible or hidden in their states of this hash */
     struct ledger_place *withdraw;
     uint32_t withdraw_count, withdraw_capacity;
 };
 
-static void add_dot(void *user, struct dot dot, bool visible)
+struct dot_search {
+    struct dot wanted;
+    bool found;
+};
+
+static void compare_dot(void *user, struct dot dot, bool visible)
 {
     MAYBE(visible);
-    dot_set_add(user, dot);
+    struct dot_search *s = user;
+    s->found |= dot_equal(dot, s->wanted);
+}
+
+/* Is the write of this entry what the object shows where the entry would be? For a delete: is it in effect there? */
+static bool shows(const struct object *o, const struct ledger_entry *e)
+{
+    if (e->kind == LEDGER_DELETE && e->column.length == 0) {
+        struct dot_search s = {.wanted = e->dot};
+        object_visit_dots(o, compare_dot, &s);
+        return s.found;
+    }
+    struct dot_set dots;
+    dot_set_init(&dots);
+    if (e->column.length > 0) {
+        object_observe_column(o, 0, e->column, &dots);
+    } else if (e->kind == LEDGER_EXPIRE) {
+        object_observe_expiry(o, &dots);
+    } else {
+        object_observe_string(o, 0, &dots);
+    }
+    bool found = dot_set_has(&dots, e->dot);
+    dot_set_deinit(&dots);
+    return found;
+}
+
+static bool they_show(const struct ledger_merge *m, const struct ledger_entry *e)
+{
+    for (uint64_t i = 0; m->theirs && i < m->theirs->count[SPACE_DATA]; i++) {
+        if (shows(m->states[i], e)) return true;
+    }
+    return false;
+}
+
+static bool we_show(struct replica *r, const struct ledger_entry *e)
+{
+    const struct store_item *item = store_find(r->data, e->key, hash_key(e->key));
+    return item && shows(item->object, e);
 }
 
 static bool they_have_entry(const struct ledger_merge *m, struct slice item_key)
@@ -279,32 +321,17 @@ static void judge_own_entry(void *user, struct store_item *item)
 {
     struct ledger_merge *m = user;
     struct ledger_place place;
-    bool ok = replica__ledger_key_read(store_item_key(item), &place);
+    struct ledger_entry e;
+    bool ok = replica__ledger_key_read(store_item_key(item), &place) &&
+              ledger_decode(store_item_key(item), item->object, &e) == STATUS_OK;
     ASSERT(ok);
     if (!vv_covers(m->theirs_clock, place.dot)) return;
-    if (dot_set_has(m->their_dots, place.dot) || they_have_entry(m, store_item_key(item))) return;
+    if (they_have_entry(m, store_item_key(item)) || they_show(m, &e)) return;
     if (m->withdraw_count == m->withdraw_capacity) {
         m->withdraw_capacity = m->withdraw_capacity ? m->withdraw_capacity * 2 : 8;
         m->withdraw = memory_realloc(m->withdraw, m->withdraw_capacity * sizeof *m->withdraw);
     }
     m->withdraw[m->withdraw_count++] = place;
-}
-
-/* Is the write of this entry what the key shows here? */
-static bool is_in_sight(struct replica *r, const struct ledger_entry *e)
-{
-    struct store_item *item = store_find(r->data, e->key, hash_key(e->key));
-    if (!item) return false;
-    struct dot_set dots;
-    dot_set_init(&dots);
-    if (e->kind == LEDGER_COLUMN) {
-        object_observe_column(item->object, 0, e->column, &dots);
-    } else if (e->kind == LEDGER_STRING) {
-        object_observe_string(item->object, 0, &dots);
-    }
-    bool found = dot_set_has(&dots, e->dot);
-    dot_set_deinit(&dots);
-    return found;
 }
 
 static bool entry_of(struct slice key, struct slice bytes, void **out_object, struct ledger_entry *out)
@@ -313,35 +340,43 @@ static bool entry_of(struct slice key, struct slice bytes, void **out_object, st
     return *out_object && ledger_decode(key, *out_object, out) == STATUS_OK;
 }
 
-/* Which of their entries may be new to us: those we don't cover, and those that were in sight here before the merge. */
-static void judge_their_entries(struct ledger_merge *m, bool *may_take)
+/* Before the states are merged: take those of their entries that we don't cover, and those whose write is in sight here.
+ * What we cover and show no more, and have no entry of, was replaced here. object_merge() finds them in the ledger and
+ * so tells a write that lost there from one that was replaced. */
+static void take_their_entries(struct ledger_merge *m, bool *out_taken, uint64_t lsn)
 {
+    struct replica *r = m->replica;
     struct reader pairs = reader_of(m->theirs->pairs[SPACE_LEDGER]);
     for (uint64_t i = 0; i < m->theirs->count[SPACE_LEDGER]; i++) {
         struct slice key = read_bytes(&pairs), bytes = read_bytes(&pairs);
         struct ledger_entry e;
         void *object;
         bool ok = entry_of(key, bytes, &object, &e);
-        ASSERT(ok); /* check_groups() or an earlier life of ours decoded it */
+        ASSERT(ok); /* check_groups() decoded it */
         struct ledger_place place = {.dot = e.dot, .key_hash = m->theirs->hash, .column_hash = replica__column_hash(e.column)};
-        may_take[i] = !vv_covers(m->ours_clock, e.dot) || ledger_find(m->replica, &place) || is_in_sight(m->replica, &e);
+        bool had = ledger_find(r, &place) != NULL;
+        out_taken[i] = !had && (!vv_covers(m->ours_clock, e.dot) || we_show(r, &e));
+        if (had || out_taken[i]) (void)replica__ledger_take(r, key, bytes, lsn);
+        hlc_observe(r->config.hlc, e.stamp);
         memory_free(object);
     }
 }
 
-/* After the merge: take those, unless the merge brought the write back into sight. */
-static void take_their_entries(struct ledger_merge *m, const bool *may_take, uint64_t lsn)
+/* After it: what the merge brought back into sight is no entry. */
+static void return_shown_entries(struct ledger_merge *m, const bool *taken, uint64_t lsn)
 {
+    struct replica *r = m->replica;
     struct reader pairs = reader_of(m->theirs->pairs[SPACE_LEDGER]);
     for (uint64_t i = 0; i < m->theirs->count[SPACE_LEDGER]; i++) {
         struct slice key = read_bytes(&pairs), bytes = read_bytes(&pairs);
-        if (!may_take[i]) continue;
+        if (!taken[i]) continue;
         struct ledger_entry e;
         void *object;
         bool ok = entry_of(key, bytes, &object, &e);
         ASSERT(ok);
-        if (!is_in_sight(m->replica, &e)) (void)replica__ledger_take(m->replica, key, bytes, lsn);
-        hlc_observe(m->replica->config.hlc, e.stamp);
+        struct ledger_place place = {.dot = e.dot, .key_hash = m->theirs->hash, .column_hash = replica__column_hash(e.column)};
+        struct store_item *item = we_show(r, &e) && e.kind != LEDGER_DELETE ? ledger_find(r, &place) : NULL;
+        if (item) replica__ledger_remove_item(r, item, lsn);
         memory_free(object);
     }
 }
@@ -387,22 +422,19 @@ static void merge_hash(struct replica *r, uint64_t hash, const struct copied_gro
     vv_copy(&ours_clock, &r->applied);
     const struct vv *ahead = range_clocks_at(&r->ahead, hash);
     if (ahead) vv_merge(&ours_clock, ahead);
-    struct dot_set their_dots;
-    dot_set_init(&their_dots);
-    struct ledger_merge m = {.replica = r, .theirs = theirs, .ours_clock = &ours_clock, .theirs_clock = &c->clock,
-                             .their_dots = &their_dots};
     uint64_t keys = theirs ? theirs->count[SPACE_DATA] : 0, entries = theirs ? theirs->count[SPACE_LEDGER] : 0;
     struct object **states = memory_zalloc(keys + 1, sizeof *states);
-    bool *may_take = memory_zalloc(entries + 1, sizeof *may_take);
+    bool *taken = memory_zalloc(entries + 1, sizeof *taken);
+    struct ledger_merge m = {.replica = r, .theirs = theirs, .states = states, .ours_clock = &ours_clock,
+                             .theirs_clock = &c->clock};
     struct reader pairs = reader_of(theirs ? theirs->pairs[SPACE_DATA] : slice_of(NULL, 0));
     for (uint64_t i = 0; i < keys; i++) {
         (void)read_bytes(&pairs);
         states[i] = object_decode(read_bytes(&pairs));
         ASSERT(states[i]);
-        object_visit_dots(states[i], add_dot, &their_dots);
     }
     replica__ledger_visit(r, hash, judge_own_entry, &m);
-    if (theirs) judge_their_entries(&m, may_take);
+    if (theirs) take_their_entries(&m, taken, lsn);
 
     struct store_item *own[GROUP_MAX];
     uint32_t own_count = replica__group(r->data, hash, own);
@@ -417,18 +449,19 @@ static void merge_hash(struct replica *r, uint64_t hash, const struct copied_gro
         struct slice key = read_bytes(&pairs);
         (void)read_bytes(&pairs);
         merge_key(r, key, hash, states[i], &m, lsn);
-        object_free(states[i]);
     }
 
     for (uint32_t i = 0; i < m.withdraw_count; i++) {
         struct store_item *item = ledger_find(r, &m.withdraw[i]);
-        if (item) replica__ledger_remove_item(r, item, lsn);
+        if (!item) continue;
+        replica__ledger_remove_item(r, item, lsn);
+        replica__account_replaced(r, m.withdraw[i].dot);
     }
-    if (theirs) take_their_entries(&m, may_take, lsn);
+    if (theirs) return_shown_entries(&m, taken, lsn);
+    for (uint64_t i = 0; i < keys; i++) object_free(states[i]);
     memory_free(m.withdraw);
-    memory_free(may_take);
+    memory_free(taken);
     memory_free(states);
-    dot_set_deinit(&their_dots);
     vv_deinit(&ours_clock);
 }
 

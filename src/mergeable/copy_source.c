@@ -237,7 +237,7 @@ static void finish_chunk(struct replica *r, struct copy_out *copy, const struct 
     buffer_append_slice(&copy->chunk, buffer_slice(&groups));
     buffer_deinit(&groups);
     vv_deinit(&clock);
-    copy->held_lsn = log_last_lsn(r->log);
+    copy->held_lsn = r->last_lsn;
     copy->next = (struct copy_place){.index = chunk.index + 1, .first = chunk.last + 1, .sum = chunk.sum, .items = items};
     copy->finished = chunk.last == UINT64_MAX;
 }

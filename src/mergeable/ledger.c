@@ -171,6 +171,7 @@ static struct store_item *insert_entry(struct replica *r, const struct ledger_pl
     replica__ledger_key(place, key);
     struct slice k = slice_of(key, sizeof key);
     ledger_index_add(&r->ledger_keys, place);
+    replica__account_ledger(r, place->dot, 1);
     return store_insert(r->ledger, k, hash_bytes(k, 0));
 }
 
@@ -193,14 +194,41 @@ void replica__ledger_remove_item(struct replica *r, struct store_item *item, uin
     bool ok = replica__ledger_key_read(store_item_key(item), &place);
     ASSERT(ok);
     ledger_index_remove(&r->ledger_keys, &place);
+    replica__account_ledger(r, place.dot, -1);
     store_remove(r->ledger, item, lsn);
 }
 
-void replica__ledger_remove(struct replica *r, uint64_t hash, struct dot dot, struct slice column, uint64_t lsn)
+/* Any entry of the dot: its place, or false. */
+static bool find_any(const struct ledger_index *x, uint64_t hash, struct dot dot, struct ledger_place *out)
 {
-    struct ledger_place place = {.dot = dot, .key_hash = hash, .column_hash = replica__column_hash(column)};
-    struct store_item *item = ledger_find(r, &place);
-    if (item) replica__ledger_remove_item(r, item, lsn);
+    uint32_t count;
+    const struct ledger_place *places = ledger_index_of_key(x, hash, &count);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!dot_equal(places[i].dot, dot)) continue;
+        *out = places[i];
+        return true;
+    }
+    return false;
+}
+
+static void withdraw_place(struct replica *r, const struct ledger_place *place, const struct object_event *e, uint64_t lsn)
+{
+    struct store_item *item = ledger_find(r, place);
+    if (!item) return;
+    replica__ledger_remove_item(r, item, lsn);
+    /* Without a kind the event says that a write observed the entry; with one, that its value is in the object again,
+     * and what becomes of it there is another event. */
+    if (e->kind == 0) replica__account_replaced(r, place->dot);
+}
+
+void replica__ledger_withdraw(struct replica *r, uint64_t hash, const struct object_event *e, uint64_t lsn)
+{
+    struct ledger_place place = {.dot = e->dot, .key_hash = hash, .column_hash = replica__column_hash(e->column)};
+    if (!e->every_column) {
+        withdraw_place(r, &place, e, lsn);
+    } else {
+        while (find_any(&r->ledger_keys, hash, e->dot, &place)) withdraw_place(r, &place, e, lsn);
+    }
 }
 
 bool replica__ledger_take(struct replica *r, struct slice item_key, struct slice bytes, uint64_t lsn)
@@ -248,6 +276,8 @@ bool replica__ledger_has(void *user, struct dot dot, struct slice column)
     const struct ledger_view *view = user;
     uint32_t count;
     if (!ledger_index_of_key(&view->replica->ledger_keys, view->hash, &count)) return false;
+    struct ledger_place any;
+    if (!column.data) return find_any(&view->replica->ledger_keys, view->hash, dot, &any);
     struct ledger_place place = {.dot = dot, .key_hash = view->hash, .column_hash = replica__column_hash(column)};
     return ledger_find(view->replica, &place) != NULL;
 }

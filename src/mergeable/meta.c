@@ -19,8 +19,6 @@ static void write_marks(const struct replica *r, struct buffer *out)
 static void write_account(const struct replica_account *a, struct buffer *out)
 {
     write_varint(out, a->accepted);
-    write_varint(out, a->visible);
-    write_varint(out, a->hidden);
     write_varint(out, a->replaced);
     write_varint(out, a->ledgered);
     write_varint(out, a->expired);
@@ -44,8 +42,6 @@ void replica__meta_encode(void *user, struct buffer *out)
 static void read_account(struct reader *reader, struct replica_account *a)
 {
     a->accepted = read_varint(reader);
-    a->visible = read_varint(reader);
-    a->hidden = read_varint(reader);
     a->replaced = read_varint(reader);
     a->ledgered = read_varint(reader);
     a->expired = read_varint(reader);

@@ -325,6 +325,7 @@ void replica__check_peers(struct replica *r)
         }
         check_backlog(r, p);
         replica__copy_check(r, p);
+        replica__copy_send(r, p);
     }
     replica__trim(r);
 }

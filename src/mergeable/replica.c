@@ -471,6 +471,7 @@ enum write_outcome replica_write(struct replica *r, struct write *w, uint64_t ke
         if (r->rejoining || r->id == 0) return WRITE_REFUSED_BUSY;
     }
     if (replica__ledger_mark_is_cold(r, w, key_hash)) return WRITE_REFUSED_BUSY;
+    if (item) object_prepare(item->object, w);
     vv_copy(&w->deps, &r->deps);
 
     enum status status;

@@ -149,7 +149,9 @@ uint64_t ledger_count(const struct replica *r); /* open entries */
 
 /* ---- facts for TOPOLOGY, INFO, checkers ---- */
 const struct vv *replica_clock(const struct replica *r); /* applied */
-struct replica_account { /* own dots, counted by their origin at each transition (S13) */
+/* Own writes, counted by their origin at each transition (S13); a write of n columns or members counts n times. The sum of
+ * the others is `accepted`. Looks through the whole state. */
+struct replica_account {
     uint64_t accepted, visible, hidden, replaced, ledgered, expired;
 };
 void replica_account(const struct replica *r, struct replica_account *out);
