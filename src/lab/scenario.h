@@ -1,0 +1,63 @@
+/* scenario.h: an incident as a file: topology, steps, strategies and what each must end with. */
+#ifndef MERIDIAN_LAB_SCENARIO_H
+#define MERIDIAN_LAB_SCENARIO_H
+
+#include "base/yaml.h"
+#include "contract/topology.h"
+
+enum { SCENARIO_STEPS_MAX = 256, SCENARIO_STRATEGIES_MAX = 16, SCENARIO_WORDS_MAX = 32, SCENARIO_VALUES_MAX = 16 };
+
+struct scenario_words {
+    struct slice words[SCENARIO_WORDS_MAX]; /* with {table} and {saved} still in them */
+    uint32_t count;
+};
+
+enum step_kind { STEP_WRITE, STEP_READ, STEP_CUT, STEP_HEAL };
+
+struct scenario_step {
+    uint64_t at_ns;
+    enum step_kind kind;
+    uint32_t line;
+    uint8_t region;                      /* WRITE, READ: where */
+    uint8_t cut_a, cut_b;                /* CUT: regions; HEAL: everything */
+    struct scenario_words words;
+    struct scenario_words instead[SCENARIO_STRATEGIES_MAX]; /* by strategy; count 0: the same words */
+    bool skipped[SCENARIO_STRATEGIES_MAX];                  /* by strategy: `only` leaves it out */
+    struct slice write;                  /* the value that a WRITE stands for in the accounts; empty: none */
+    struct slice save;                   /* the field of the reply that later steps use as {name}; empty: none */
+    bool human;                          /* a person decides here */
+};
+
+struct scenario_values {
+    struct slice values[SCENARIO_VALUES_MAX];
+    uint32_t count;
+};
+
+struct scenario_strategy {
+    char name[32];
+    const char *title, *table, *price;
+    int32_t skew_ms[TOPOLOGY_REGIONS_MAX];
+    bool has_skew;
+    struct scenario_values visible, ledger, replaced; /* what must be so at the end */
+    bool conflict;                                    /* a read must have answered -CONFLICT */
+};
+
+struct scenario {
+    struct yaml_tree tree;               /* the texts live here */
+    const char *name, *title, *story;
+    struct topology topology;            /* one node a region, without addresses */
+    struct scenario_step steps[SCENARIO_STEPS_MAX];
+    uint32_t steps_count;
+    struct scenario_step final;          /* asked in every region */
+    struct scenario_strategy strategies[SCENARIO_STRATEGIES_MAX];
+    uint32_t strategies_count;
+};
+
+/* Returns STATUS_OK, or STATUS_MALFORMED with "FILE:LINE: reason". `out` must stay put; deinit it also after a failure. */
+MUST_USE enum status scenario_parse(struct scenario *out, const char *file, struct slice text, struct buffer *out_error);
+void scenario_deinit(struct scenario *s);
+
+/* The words of a step for a strategy. */
+const struct scenario_words *scenario_step_words(const struct scenario_step *step, uint32_t strategy);
+
+#endif
