@@ -106,7 +106,7 @@ static enum read_outcome readable_as(const struct object *o, uint64_t now_ms, en
     enum object_type shown = object_type(o, now_ms);
     if (shown == OBJECT_NONE) return READ_ABSENT;
     if (shown == type) return READ_OK;
-    return parts__in_conflict(o->parts) ? READ_CONFLICT : READ_WRONG_TYPE;
+    return object_in_conflict(o, now_ms) ? READ_CONFLICT : READ_WRONG_TYPE;
 }
 
 enum read_outcome object_read_string(const struct object *o, uint64_t now_ms, char scratch[32], struct slice *out)
