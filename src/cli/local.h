@@ -1,7 +1,6 @@
 /* local.h: the cluster of `meridian up`: processes of this machine over one folder. Shared by up, down and status.
  *
  *   DIR/cluster.yaml        the topology, as `meridian server` reads it
- *   DIR/options             what it was made with, so that `up` with other options is refused
  *   DIR/NODE/               that node's data folder
  *   DIR/NODE.log, NODE.pid  its log; its process id, trusted only if that process is this node's server
  */
@@ -16,7 +15,7 @@
 #include "wire/resp.h"
 
 #define LOCAL_FOLDER_DEFAULT "./.meridian"
-enum { LOCAL_PATH_BYTES_MAX = 4096, LOCAL_CONFIG_BYTES_MAX = 1024 * 1024 };
+enum { LOCAL_PATH_BYTES_MAX = 4096 };
 
 struct local {
     char folder[LOCAL_PATH_BYTES_MAX / 2]; /* absolute */
@@ -33,7 +32,6 @@ void local_path(const struct local *local, uint32_t node, const char *suffix, ch
 
 /* The process of this node; 0: it does not run. */
 pid_t local_pid(const struct local *local, uint32_t node);
-double local_uptime_seconds(pid_t pid);
 
 /* One command to a node and its reply. False: it does not answer. */
 struct local_reply {
