@@ -1,0 +1,31 @@
+/* conflicts.h: rows of the conflict inbox, shared by the gathering (conflicts.c) and the commands that show them. */
+#ifndef MERIDIAN_NODE_CONFLICTS_H
+#define MERIDIAN_NODE_CONFLICTS_H
+
+#include "node/shard_internal.h"
+
+struct conflict_row {
+    struct slice id, table, key, kind, reason, column, value;
+    struct dot dot;
+    uint64_t stamp;
+    bool restored;
+};
+
+struct conflict_list {
+    struct conflict_row *rows;
+    uint32_t count;
+    uint32_t wanted;
+};
+
+void conflicts__sort(struct conflict_list *list); /* newest first, each once, at most `wanted` */
+struct conflict_row conflicts__row_of_entry(const struct partition_slot *slot, const struct ledger_entry *entry, const char *id);
+/* The row of a key with unresolved siblings or a late one; false: it is neither. `out` borrows from item, arena and id. */
+bool conflicts__row_of_object(struct shard *s, struct partition_slot *slot, struct store_item *item, struct arena *arena,
+                              char id[LEDGER_ID_BYTES_MAX], struct conflict_row *out);
+bool conflicts__oldest(const struct object *object, struct replica_now now, struct arena *arena, struct object_sibling *out);
+
+/* Gather from this region's nodes: the newest `wanted` rows, or (`counting`) how many there are; `table` 0: of all tables. */
+void conflicts__ask(struct task *task, bool counting, uint64_t table, uint32_t wanted,
+                    void (*write)(struct task *task, const struct conflict_list *list, uint64_t count));
+
+#endif
