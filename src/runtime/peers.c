@@ -137,7 +137,7 @@ static void go_down(struct peers *p, uint8_t node, const char *reason)
     wan_forget(&p->wan, node);
     plan_redial(p, node, CHANNEL_DATA);
     if (p->stopping) return;
-    say(p, 'W', "peer-down", "node=%s reason=\"%s\"", peer_id(p, node), reason);
+    say(p, 'I', "peer-link-ended", "node=%s reason=\"%s\"", peer_id(p, node), reason);
     p->functions.down(p->functions.user, node);
 }
 
@@ -149,7 +149,6 @@ static void check_up(struct peers *p, uint8_t node)
     peer->up = true;
     peer->backoff_ms[CHANNEL_DATA] = PEER_BACKOFF_MS_MIN;
     peer->complaint[0] = '\0';
-    say(p, 'I', "peer-up", "node=%s", peer_id(p, node));
     p->functions.up(p->functions.user, node);
     if (peer->up && !p->paused) wire_set_reading(accepted, true);
 }
