@@ -12,6 +12,7 @@ int cli_server(int argc, char **argv); /* one node of a cluster */
 int cli_up(int argc, char **argv);     /* a three-region cluster on this machine */
 int cli_down(int argc, char **argv);
 int cli_status(int argc, char **argv);
+int cli_lab(int argc, char **argv);    /* play incidents */
 int cli_sim(int argc, char **argv);    /* run seeds of the simulator */
 
 /* Read a whole file. On failure the status and, in `out_error`, "PATH: reason". */
