@@ -42,10 +42,11 @@ static bool resolve_deletes(struct change *c, struct parts *p)
     bool changed = false;
     for (uint32_t i = 0; i < p->deletes.count; i++) {
         struct delete_record *x = &p->deletes.records[i];
-        if (x->flags & DELETE_RESOLVED || !dot_set_has(&c->write->observed, x->dot)) continue;
+        /* An overwrite has the dot of the value it came with: whoever replaces that value does not bring back the rest. */
+        if (x->flags & (DELETE_RESOLVED | DELETE_OVERWRITE) || !dot_set_has(&c->write->observed, x->dot)) continue;
         x->flags |= DELETE_RESOLVED;
         dot_set_clear(&x->lost);
-        if (!(x->flags & DELETE_OVERWRITE)) change_gone(c, OBJECT_REPLACED, &(struct place){PART_STRING, {0}}, x->dot);
+        change_gone(c, OBJECT_REPLACED, &(struct place){PART_STRING, {0}}, x->dot);
         changed = true;
     }
     return changed;
