@@ -140,7 +140,7 @@ bool cell_meet_delete(const struct place *at, struct cell *cell, struct delete_r
 {
     for (uint32_t i = 0; i < cell->values.count; i++) {
         struct register_value *v = &cell->values.values[i];
-        if (delete_concerns(x, at->part) && dot_set_has(&x->observed, v->dot)) v->flags |= VALUE_COVERED;
+        if (dot_set_has(&x->observed, v->dot)) v->flags |= VALUE_COVERED; /* in every part, as change_withdraw_all_observed */
     }
     return cell_meet_unknown(at, cell, x, deps);
 }

@@ -3,8 +3,8 @@
  * The greatest stamp among those that no delete hides is in force; the others are ledgered but stay, because one comes
  * back into force when a write that never saw it replaces the winner: a write concurrent to an EXPIRE keeps both.
  *
- * E1  What replaces an item takes along the lesser items of its own past: they had lost against it there. So it makes
- *     no difference whether a replica has dropped them already.
+ * E1  Writers observe all items, losers too. What replaces an item takes along the lesser items of its own past, even
+ *     if it did not name them: so it makes no difference who has dropped stable losers already.
  * E2  A delete hides every item of its past, observed or not, for the same reason.
  *
  * A SET with an expiry carries it in the string's value (register.h), so that it falls with its value.

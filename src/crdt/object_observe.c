@@ -9,17 +9,20 @@ static void observe_contested(const struct parts *p, struct dot_set *out)
     }
 }
 
-static void observe_in_force(const struct parts *p, struct dot_set *out)
+/* The losers too: what replaces the expiry is meant to replace all of it (expiry.h, E1). */
+static void observe_expiry(const struct parts *p, struct dot_set *out)
 {
-    const struct register_value *in_force = expiry_in_force(&p->expiry);
-    if (in_force) dot_set_add(out, in_force->dot);
+    for (uint32_t i = 0; i < p->expiry.values.count; i++) {
+        struct dot dot = p->expiry.values.values[i].dot;
+        if (!deletes_hide(&p->deletes, PART_EXPIRY, dot)) dot_set_add(out, dot);
+    }
 }
 
 /* A key that shows nothing begins anew: an expiry that outlived its values, or an old contest, is not for the new one. */
 static void observe_remains(const struct parts *p, struct dot_set *out)
 {
     if (parts__anything_is_shown(p)) return;
-    observe_in_force(p, out);
+    observe_expiry(p, out);
     observe_contested(p, out);
 }
 
@@ -66,7 +69,7 @@ void object_observe_member(const struct object *o, uint64_t now_ms, struct slice
 
 void object_observe_expiry(const struct object *o, struct dot_set *out)
 {
-    if (object__form(o) == FORM_PARTS) observe_in_force(o->parts, out);
+    if (object__form(o) == FORM_PARTS) observe_expiry(o->parts, out);
 }
 
 void object_observe_all(const struct object *o, struct dot_set *out)
@@ -85,7 +88,7 @@ void object_observe_all(const struct object *o, struct dot_set *out)
     for (const struct set_member *m = p->set ? set_aw_next(p->set, &cursor) : NULL; m;
          m = set_aw_next(p->set, &cursor))
         observe_adds(m, out);
-    observe_in_force(p, out);
+    observe_expiry(p, out);
     observe_contested(p, out);
 }
 
