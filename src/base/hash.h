@@ -6,6 +6,7 @@
 #include "base/slice.h"
 
 uint64_t hash_bytes(struct slice s, uint64_t seed);
-uint64_t hash_key(struct slice key); /* seed 0; the partition is taken from the low bits, the scan order from the whole */
+uint64_t hash_key(
+    struct slice key); /* seed 0; the partition is taken from the low bits, the scan order from the whole */
 
 #endif

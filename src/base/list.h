@@ -13,7 +13,7 @@ struct list {
     struct list_node head; /* a ring: head.next is the first, head.previous the last */
 };
 
-#define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 static inline void list_init(struct list *l)
 {

@@ -32,7 +32,7 @@ static inline bool slice_equal(struct slice a, struct slice b)
 /* The bytes after the first `count`. `count` must not exceed the length. */
 static inline struct slice slice_skip(struct slice s, size_t count)
 {
-    return slice_of(s.data + count, s.length - count);
+    return count ? slice_of(s.data + count, s.length - count) : s; /* no arithmetic on the NULL of an empty slice */
 }
 
 /* memcmp order, the shorter first on a tie: negative, 0, positive. */

@@ -8,16 +8,16 @@
 
 enum status {
     STATUS_OK = 0,
-    STATUS_MORE,         /* a correct prefix: call again with more bytes */
-    STATUS_MALFORMED,    /* can never become valid */
-    STATUS_LIMIT,        /* larger than a named limit allows; nothing changed */
+    STATUS_MORE,      /* a correct prefix: call again with more bytes */
+    STATUS_MALFORMED, /* can never become valid */
+    STATUS_LIMIT,     /* larger than a named limit allows; nothing changed */
     STATUS_NOT_FOUND,
     STATUS_EXISTS,
-    STATUS_BUSY,         /* a bounded queue is full: back off, nothing was taken */
-    STATUS_CORRUPT,      /* bytes at rest fail their checksum or their structure */
-    STATUS_IO,           /* the environment failed: disk or network */
-    STATUS_NO_SPACE,     /* the disk is full */
-    STATUS_VERSION,      /* magic or version is not ours */
+    STATUS_BUSY,     /* a bounded queue is full: back off, nothing was taken */
+    STATUS_CORRUPT,  /* bytes at rest fail their checksum or their structure */
+    STATUS_IO,       /* the environment failed: disk or network */
+    STATUS_NO_SPACE, /* the disk is full */
+    STATUS_VERSION,  /* magic or version is not ours */
     STATUS_CLOSED,
 };
 

@@ -102,11 +102,10 @@ static enum status read_children(struct yaml_builder *b, struct yaml_node *paren
 static enum status read_collection(struct yaml_builder *b, const yaml_event_t *event, struct yaml_node **out_node)
 {
     bool mapping = event->type == YAML_MAPPING_START_EVENT;
-    enum status status =
-        mapping ? new_node(b, event, YAML_KIND_MAPPING, event->data.mapping_start.anchor, event->data.mapping_start.tag,
-                           out_node)
-                : new_node(b, event, YAML_KIND_SEQUENCE, event->data.sequence_start.anchor,
-                           event->data.sequence_start.tag, out_node);
+    enum status status = mapping ? new_node(b, event, YAML_KIND_MAPPING, event->data.mapping_start.anchor,
+                                            event->data.mapping_start.tag, out_node)
+                                 : new_node(b, event, YAML_KIND_SEQUENCE, event->data.sequence_start.anchor,
+                                            event->data.sequence_start.tag, out_node);
     if (status != STATUS_OK) return status;
     if (b->depth == YAML_DEPTH_MAX) {
         return fail_at(b, (*out_node)->line, STATUS_LIMIT, "nested deeper than %d", YAML_DEPTH_MAX);

@@ -30,10 +30,10 @@ struct yaml_tree;
 struct yaml_node {
     const struct yaml_tree *tree;
     enum yaml_kind kind;
-    uint32_t line, column;       /* both from 1 */
-    bool quoted;                 /* SCALAR: never null, a number or a boolean */
-    struct slice text;           /* SCALAR; a NUL stands behind it */
-    size_t count;                /* SEQUENCE, MAPPING: how many children */
+    uint32_t line, column;         /* both from 1 */
+    bool quoted;                   /* SCALAR: never null, a number or a boolean */
+    struct slice text;             /* SCALAR; a NUL stands behind it */
+    size_t count;                  /* SEQUENCE, MAPPING: how many children */
     const struct yaml_node *first; /* SEQUENCE, MAPPING: the first child, in file order */
     const struct yaml_node *next;  /* the next child of the same parent */
     const struct yaml_node *key;   /* child of a MAPPING: its key, a SCALAR */
@@ -77,7 +77,8 @@ MUST_USE enum status yaml_u64(const struct yaml_node *node, uint64_t min, uint64
                               struct buffer *out_error);
 MUST_USE enum status yaml_double(const struct yaml_node *node, double min, double max, double *out_value,
                                  struct buffer *out_error);
-MUST_USE enum status yaml_bool(const struct yaml_node *node, bool *out_value, struct buffer *out_error); /* true, false */
+MUST_USE enum status yaml_bool(const struct yaml_node *node, bool *out_value,
+                               struct buffer *out_error); /* true, false */
 
 /* A length of time: a number, perhaps with a fraction, and ns, us, ms, s, m or h: "40ms", "1.5 s". A bare 0 is fine. */
 MUST_USE enum status yaml_duration_ns(const struct yaml_node *node, uint64_t max_ns, uint64_t *out_ns,

@@ -10,12 +10,12 @@
 #include "base/status.h"
 
 enum {
-    RESP_ARGS_MAX = 1024 * 1024,             /* words in one request, as Redis */
-    RESP_BULK_BYTES_MAX = 32 * 1024 * 1024,  /* one key or value */
+    RESP_ARGS_MAX = 1024 * 1024,            /* words in one request, as Redis */
+    RESP_BULK_BYTES_MAX = 32 * 1024 * 1024, /* one key or value */
     RESP_REQUEST_BYTES_MAX = 64 * 1024 * 1024,
     RESP_INLINE_BYTES_MAX = 64 * 1024,
-    RESP_DEPTH_MAX = 32,                     /* of nested replies */
-    RESP_ITEMS_MAX = 16 * 1024 * 1024,       /* of one aggregate in a reply */
+    RESP_DEPTH_MAX = 32,               /* of nested replies */
+    RESP_ITEMS_MAX = 16 * 1024 * 1024, /* of one aggregate in a reply */
 };
 
 struct resp_request {
@@ -73,17 +73,17 @@ MUST_USE enum status resp_read(struct slice input, struct arena *arena, struct r
 
 /* Writers append to `b`. `version` is 2 or 3 and decides the shape of null, map, set, boolean, double and push. */
 void resp_write_simple(struct buffer *b, const char *text);
-void resp_write_error(struct buffer *b, const char *text);              /* "CODE text" without '-'; CR and LF become spaces */
+void resp_write_error(struct buffer *b, const char *text); /* "CODE text" without '-'; CR and LF become spaces */
 PRINTF_LIKE(2, 3) void resp_write_error_format(struct buffer *b, const char *format, ...);
 void resp_write_integer(struct buffer *b, int64_t value);
 void resp_write_bulk(struct buffer *b, struct slice s);
 void resp_write_null(struct buffer *b, int version);
 void resp_write_null_array(struct buffer *b, int version);
-void resp_write_array(struct buffer *b, size_t count);                  /* then count values */
-void resp_write_map(struct buffer *b, int version, size_t pairs);       /* flat array of 2 * pairs under version 2 */
+void resp_write_array(struct buffer *b, size_t count);            /* then count values */
+void resp_write_map(struct buffer *b, int version, size_t pairs); /* flat array of 2 * pairs under version 2 */
 void resp_write_set(struct buffer *b, int version, size_t count);
 void resp_write_push(struct buffer *b, int version, size_t count);
-void resp_write_boolean(struct buffer *b, int version, bool value);     /* 0 / 1 under version 2 */
+void resp_write_boolean(struct buffer *b, int version, bool value); /* 0 / 1 under version 2 */
 void resp_write_double(struct buffer *b, int version, double value);
 
 #endif

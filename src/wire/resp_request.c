@@ -265,8 +265,7 @@ enum status resp_read_request(struct slice input, struct arena *arena, struct re
     struct request_reader r = {.input = input, .arena = arena, .progress = *io_progress, .out_reason = out_reason};
     struct resp_request request;
     size_t used;
-    enum status status =
-        input.data[0] == '*' ? read_multibulk(&r, &request, &used) : read_inline(&r, &request, &used);
+    enum status status = input.data[0] == '*' ? read_multibulk(&r, &request, &used) : read_inline(&r, &request, &used);
     if (LIKELY(status == STATUS_OK)) {
         *io_progress = (struct resp_progress){0};
         *out_request = request;

@@ -55,7 +55,7 @@ static void read_requests(struct slice input, size_t portion, struct arena *aren
 /* An echo is a correct stream of requests that says the same again. */
 static void check_echo(const struct reading *reading, struct arena *arena)
 {
-    if (reading->echo.overflowed) return;
+    if (reading->echo.overflowed || reading->echo.length == 0) return;
     struct reading again;
     read_requests(buffer_slice(&reading->echo), SIZE_MAX, arena, &again);
     ASSERT(again.verdict == STATUS_MORE && again.used == reading->echo.length);
