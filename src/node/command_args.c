@@ -179,6 +179,14 @@ struct prng *request_prng(const struct request *request)
     return &request->shard->prng;
 }
 
+bool picks_are_allowed(struct request *request, int64_t wanted)
+{
+    if (wanted >= -RANDOM_PICKS_MAX) return true;
+    resp_write_error_format(request->reply, "ERR value is out of range, value must between %d and %" PRId64,
+                            -RANDOM_PICKS_MAX, INT64_MAX);
+    return false;
+}
+
 static int compare_picks(const void *a, const void *b)
 {
     const struct random_pick *x = a, *y = b;

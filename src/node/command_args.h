@@ -80,6 +80,9 @@ void element_scan_reply(struct request *request, const struct element_scan *scan
 
 struct prng *request_prng(const struct request *request); /* the shard's */
 
+/* More than RANDOM_PICKS_MAX repeated ones are not. False: the error is replied. */
+MUST_USE bool picks_are_allowed(struct request *request, int64_t wanted);
+
 /* Drawn first by index, then filled by one visit over the elements. Results stand in the order of drawing. */
 struct random_pick {
     uint64_t index;

@@ -219,11 +219,7 @@ static bool parse_hrandfield(struct request *request, int64_t *out_wanted, bool 
         reply_syntax(request);
         return false;
     }
-    if (*out_wanted < -RANDOM_PICKS_MAX || *out_wanted > INT64_MAX / 2) {
-        resp_write_error(request->reply, "ERR value is out of range");
-        return false;
-    }
-    return true;
+    return picks_are_allowed(request, *out_wanted);
 }
 
 static enum command_result on_hrandfield(struct request *request)

@@ -218,10 +218,7 @@ static enum command_result on_srandmember(struct request *request)
         return COMMAND_DONE;
     }
     if (!single && !arg_integer(request, 2, &wanted)) return COMMAND_DONE;
-    if (wanted < -RANDOM_PICKS_MAX) {
-        resp_write_error(request->reply, "ERR value is out of range");
-        return COMMAND_DONE;
-    }
+    if (!picks_are_allowed(request, wanted)) return COMMAND_DONE;
     struct store_item *item;
     struct object *object;
     if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
@@ -262,8 +259,8 @@ static enum command_result on_spop(struct request *request)
         reply_syntax(request);
         return COMMAND_DONE;
     }
-    if (!single && !arg_integer(request, 2, &wanted)) return COMMAND_DONE;
-    if (wanted < 0) {
+    bool is_count = single || slice_to_i64(request->args[2], &wanted);
+    if (!is_count || wanted < 0) {
         resp_write_error(request->reply, "ERR value is out of range, must be positive");
         return COMMAND_DONE;
     }
