@@ -3,6 +3,7 @@
  * A pause of the scenario is shortened to GAP_NS_MAX: what matters is that the cut is noticed and that writes happen on
  * both sides, not that fifteen minutes pass.
  */
+#define _GNU_SOURCE /* nftw */
 #include "cli/lab_real.h"
 
 #include <arpa/inet.h>
@@ -26,7 +27,7 @@ static const uint64_t gap_ns_max = 4000000000ULL;
 struct lab_real {
     const struct scenario *s;
     struct topology topology;         /* with addresses */
-    char folder[64];
+    char folder[48];
     pid_t pids[TOPOLOGY_NODES_MAX];
     uint64_t begin_ns;                /* of the play, on our clock */
     uint64_t scenario_ns, real_ns;    /* the same moment on both, at the last wait */
@@ -148,7 +149,7 @@ struct lab_real *lab_real_start(const struct scenario *s, struct buffer *out_err
     real->s = s;
     real->topology = s->topology;
     const char *tmp = getenv("TMPDIR");
-    snprintf(real->folder, sizeof real->folder, "%.30s/meridian-lab-XXXXXX", tmp ? tmp : "/tmp");
+    snprintf(real->folder, sizeof real->folder, "%.24s/meridian-lab-XXXXXX", tmp ? tmp : "/tmp");
     char config[128];
     bool ok = mkdtemp(real->folder) != NULL && write_config(real, config, sizeof config);
     for (uint32_t i = 0; ok && i < real->topology.nodes_count; i++) {
