@@ -1,8 +1,8 @@
-/* commands_string.c: strings. Redis 7.0's replies and words; conditional writes answer -CONTRACT, because a mergeable table
- * has no single place that could decide them.
+/* commands_string.c: strings. Redis 7.0's replies and words; conditional writes answer -CONTRACT, because a mergeable
+ * table has no single place that could decide them.
  *
- * A SET replaces everything that this replica shows of the key, of any type, and with it the expiry unless KEEPTTL. APPEND
- * and SETRANGE are a SET of the whole new value: two of them at two replicas are two concurrent values.
+ * A SET replaces everything that this replica shows of the key, of any type, and with it the expiry unless KEEPTTL.
+ * APPEND and SETRANGE are a SET of the whole new value: two of them at two replicas are two concurrent values.
  */
 #include "node/command_args.h"
 
@@ -125,8 +125,14 @@ static bool set_value(struct request *request, struct store_item *item, const st
     return request_issue_set(request, item, object, value, expire_at_ms, out_result);
 }
 
-/* Milliseconds since 1970 for an expiry option. False: the error is replied. */
-static bool expire_option(struct request *request, struct slice text, int64_t unit_ms, bool absolute,
+struct expiry_unit {
+    const char *word; /* of the option */
+    int64_t ms;
+    bool absolute;
+};
+
+/* Milliseconds since 1970 for an expiry given in `unit`. False: the error is replied. */
+static bool expire_option(struct request *request, struct slice text, const struct expiry_unit *unit,
                           uint64_t *out_expire_at_ms)
 {
     int64_t value, at_ms;
@@ -134,7 +140,7 @@ static bool expire_option(struct request *request, struct slice text, int64_t un
         reply_not_integer(request);
         return false;
     }
-    if (value <= 0 || !expire_time(value, unit_ms, absolute ? 0 : request->now.wall_ms, &at_ms)) {
+    if (value <= 0 || !expire_time(value, unit->ms, unit->absolute ? 0 : request->now.wall_ms, &at_ms)) {
         reply_invalid_expire(request);
         return false;
     }
@@ -145,46 +151,42 @@ static bool expire_option(struct request *request, struct slice text, int64_t un
 /* The options of SET and GETEX. */
 struct string_options {
     bool nx, xx, get, keepttl, persist;
-    bool has_expiry, absolute;
-    int64_t unit_ms;
+    const struct expiry_unit *unit; /* NULL: no expiry given */
     struct slice expiry;
 };
 
-static bool take_expiry_word(struct slice word, struct string_options *o)
+static const struct expiry_unit seconds = {"ex", 1000, false}, milliseconds = {"px", 1, false},
+                                seconds_absolute = {"exat", 1000, true}, milliseconds_absolute = {"pxat", 1, true};
+
+static const struct expiry_unit *find_unit(struct slice word)
 {
-    static const struct {
-        const char *word;
-        int64_t unit_ms;
-        bool absolute;
-    } words[] = {{"ex", 1000, false}, {"px", 1, false}, {"exat", 1000, true}, {"pxat", 1, true}};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-        if (!slice_is_word(word, words[i].word)) continue;
-        o->unit_ms = words[i].unit_ms;
-        o->absolute = words[i].absolute;
-        return true;
+    const struct expiry_unit *const units[] = {&seconds, &milliseconds, &seconds_absolute, &milliseconds_absolute};
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        if (slice_is_word(word, units[i]->word)) return units[i];
     }
-    return false;
+    return NULL;
 }
 
-/* Which options may stand together is as in Redis' parseExtendedStringArgumentsOrReply. False: a syntax error is replied. */
+/* Which options may stand together is as in Redis' parseExtendedStringArgumentsOrReply. False: a syntax error is
+ * replied. */
 static bool parse_string_options(struct request *request, size_t at, bool is_set, struct string_options *out)
 {
     struct string_options o = {0};
     for (; at < request->args_count; at++) {
         struct slice word = request->args[at];
-        bool expiry_free = !o.keepttl && !o.persist && !o.has_expiry;
+        const struct expiry_unit *unit = at + 1 < request->args_count ? find_unit(word) : NULL;
         if (is_set && slice_is_word(word, "nx") && !o.xx)
             o.nx = true;
         else if (is_set && slice_is_word(word, "xx") && !o.nx)
             o.xx = true;
         else if (is_set && slice_is_word(word, "get"))
             o.get = true;
-        else if (is_set && slice_is_word(word, "keepttl") && !o.persist && !o.has_expiry)
+        else if (is_set && slice_is_word(word, "keepttl") && !o.persist && !o.unit)
             o.keepttl = true;
-        else if (!is_set && slice_is_word(word, "persist") && !o.keepttl && !o.has_expiry)
+        else if (!is_set && slice_is_word(word, "persist") && !o.keepttl && !o.unit)
             o.persist = true;
-        else if (expiry_free && at + 1 < request->args_count && take_expiry_word(word, &o)) {
-            o.has_expiry = true;
+        else if (unit && !o.keepttl && !o.persist && (!o.unit || o.unit == unit)) {
+            o.unit = unit;
             o.expiry = request->args[++at];
         } else {
             reply_syntax(request);
@@ -211,10 +213,7 @@ static bool parse_set(struct request *request, uint64_t *out_expire_at_ms, bool 
 {
     struct string_options options;
     if (!parse_string_options(request, 3, true, &options)) return false;
-    if (options.has_expiry &&
-        !expire_option(request, options.expiry, options.unit_ms, options.absolute, out_expire_at_ms)) {
-        return false;
-    }
+    if (options.unit && !expire_option(request, options.expiry, options.unit, out_expire_at_ms)) return false;
     *out_keeps = options.keepttl;
     return !is_conditional(request, &options);
 }
@@ -246,10 +245,10 @@ static enum command_result on_mset(struct request *request)
     return COMMAND_DONE;
 }
 
-static enum command_result set_with_time(struct request *request, int64_t unit_ms)
+static enum command_result set_with_time(struct request *request, const struct expiry_unit *unit)
 {
     uint64_t expire_at_ms;
-    if (!expire_option(request, request->args[2], unit_ms, false, &expire_at_ms)) return COMMAND_DONE;
+    if (!expire_option(request, request->args[2], unit, &expire_at_ms)) return COMMAND_DONE;
     struct store_item *item;
     struct object *object;
     enum command_result result;
@@ -261,12 +260,12 @@ static enum command_result set_with_time(struct request *request, int64_t unit_m
 
 static enum command_result on_setex(struct request *request)
 {
-    return set_with_time(request, 1000);
+    return set_with_time(request, &seconds);
 }
 
 static enum command_result on_psetex(struct request *request)
 {
-    return set_with_time(request, 1);
+    return set_with_time(request, &milliseconds);
 }
 
 static enum command_result on_getdel(struct request *request)
@@ -295,10 +294,10 @@ static bool change_expiry(struct request *request, struct store_item *item, cons
                           const struct string_options *options, uint64_t expire_at_ms, enum command_result *out_result)
 {
     *out_result = COMMAND_DONE;
-    if (options->has_expiry && options->absolute && expire_at_ms <= request->now.wall_ms) {
+    if (options->unit && options->unit->absolute && expire_at_ms <= request->now.wall_ms) {
         return request_issue_delete(request, item, object, out_result);
     }
-    if (options->has_expiry) return request_issue_expire(request, item, object, expire_at_ms, out_result);
+    if (options->unit) return request_issue_expire(request, item, object, expire_at_ms, out_result);
     if (!options->persist || object_expire_at_ms(object) == 0) return true;
     return request_issue_expire(request, item, object, 0, out_result);
 }
@@ -322,10 +321,7 @@ static enum command_result on_getex(struct request *request)
         return COMMAND_DONE;
     }
     uint64_t expire_at_ms = 0;
-    if (options.has_expiry &&
-        !expire_option(request, options.expiry, options.unit_ms, options.absolute, &expire_at_ms)) {
-        return COMMAND_DONE;
-    }
+    if (options.unit && !expire_option(request, options.expiry, options.unit, &expire_at_ms)) return COMMAND_DONE;
     struct slice copy = arena_copy(request->arena, value); /* the write may move or free the original */
     enum command_result result;
     if (!change_expiry(request, item, object, &options, expire_at_ms, &result)) return result;
