@@ -13,8 +13,10 @@ struct verdict {
 /* The first violation stays. */
 void verdict_fail(struct verdict *v, const char *property, const char *format, ...) PRINTF_LIKE(3, 4);
 
-/* Liveness: after healing, all replicas of each partition have equal clocks and wait for nothing (inspection). */
-bool convergence_reached(struct world *w);
+/* Liveness: after healing, all replicas of each partition have equal clocks and wait for nothing (inspection). If not,
+ * `out_why` says what is waited for. */
+enum { CONVERGENCE_WHY_BYTES = 200 };
+bool convergence_reached(struct world *w, char out_why[CONVERGENCE_WHY_BYTES]);
 /* All regions show the same for each key, with the same ledger; inside, all replicas hold equal states (inspection). */
 void check_convergence(struct world *w, const struct audit *audit, struct verdict *v);
 /* A write that was acknowledged, or shown by a read, is visible, in the ledger, or may have been observed by a later

@@ -46,22 +46,46 @@ static bool same_partition(const struct replica *a, const struct replica *b)
     return replica_table(a) == replica_table(b) && replica_partition(a) == replica_partition(b);
 }
 
-bool convergence_reached(struct world *w)
+static bool shards_are_quiet(struct world *w, char *out_why)
 {
     for (uint32_t node = 0; node < world_topology(w)->nodes_count; node++) {
         for (uint8_t k = 0; k < world_node_shards(w, (uint8_t)node); k++) {
             struct shard *shard = world_shard(w, (uint8_t)node, k);
-            if (!shard || !shard_is_quiet(shard)) return false;
+            if (shard && shard_is_quiet(shard)) continue;
+            snprintf(out_why, CONVERGENCE_WHY_BYTES, "node %u shard %u is %s", node, k, shard ? "not quiet" : "down");
+            return false;
         }
     }
+    return true;
+}
+
+static bool clocks_are_equal(const struct seen *s, uint32_t i, char *out_why)
+{
+    struct replica *a = s->items[i].replica;
+    for (uint32_t k = 0; k < i; k++) {
+        struct replica *b = s->items[k].replica;
+        if (!same_partition(a, b) || vv_equal(replica_clock(a), replica_clock(b))) continue;
+        snprintf(out_why, CONVERGENCE_WHY_BYTES, "table %llx partition %u: nodes %u and %u have different clocks",
+                 (unsigned long long)replica_table(a), replica_partition(a), s->items[k].node, s->items[i].node);
+        return false;
+    }
+    return true;
+}
+
+bool convergence_reached(struct world *w, char out_why[CONVERGENCE_WHY_BYTES])
+{
+    if (!shards_are_quiet(w, out_why)) return false;
     struct seen s = all_replicas(w);
     for (uint32_t i = 0; i < s.count; i++) {
         struct replica *a = s.items[i].replica;
-        if (!replica_is_serving(a) || replica_garbage_count(a)) return false;
-        for (uint32_t k = 0; k < i; k++) {
-            struct replica *b = s.items[k].replica;
-            if (same_partition(a, b) && !vv_equal(replica_clock(a), replica_clock(b))) return false;
+        if (replica_is_serving(a) && replica_garbage_count(a) == 0) {
+            if (!clocks_are_equal(&s, i, out_why)) return false;
+            continue;
         }
+        snprintf(out_why, CONVERGENCE_WHY_BYTES, "table %llx partition %u at node %u %s (%llu objects hold garbage)",
+                 (unsigned long long)replica_table(a), replica_partition(a), s.items[i].node,
+                 replica_is_serving(a) ? "serves" : "does not serve", (unsigned long long)replica_garbage_count(a));
+        return false;
     }
     return s.count > 0;
 }

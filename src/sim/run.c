@@ -16,6 +16,7 @@ static const uint64_t second_ns = 1000000000ULL;
 struct run {
     const struct plan *plan;
     struct world *world;
+    char waits_for[CONVERGENCE_WHY_BYTES];
 };
 
 /* ---- faults ---- */
@@ -197,7 +198,7 @@ static bool work_is_done(struct run *run, const struct workload *load)
 static bool cluster_is_quiet(struct run *run, const struct workload *load)
 {
     MAYBE(load == NULL);
-    return convergence_reached(run->world);
+    return convergence_reached(run->world, run->waits_for);
 }
 
 static void count_operations(const struct history *h, struct run_report *out)
@@ -242,7 +243,7 @@ static void work_and_judge(struct run *run, struct history *h, struct run_report
         done = done && run_until(run, cluster_is_quiet, load, CONVERGE_DEADLINE_S);
         if (done) judge(run, h, out);
         else out->result = RUN_LIVENESS;
-        if (!done) verdict_fail(&out->verdict, "convergence in time", "replicas differ or wait after %d s of calm", CONVERGE_DEADLINE_S);
+        if (!done) verdict_fail(&out->verdict, "convergence in time", "after %d s of calm: %s", CONVERGE_DEADLINE_S, run->waits_for);
     }
     buffer_deinit(&error);
     count_operations(h, out);

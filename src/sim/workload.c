@@ -2,6 +2,7 @@
  *
  * Every written value and every added member is a number used once, so that a value names its write.
  */
+#define _GNU_SOURCE /* memmem */
 #include "sim/workload.h"
 
 #include <stdio.h>
@@ -383,7 +384,8 @@ static void on_create_reply(void *user, uint64_t connection, const struct resp_v
         load->create_refused = true;
         return;
     }
-    load->created = reply->type != RESP_ERROR;
+    /* After an unknown outcome it may exist already: then an earlier try of ours made it. */
+    load->created = reply->type != RESP_ERROR || memmem(reply->text.data, reply->text.length, "exists already", 14) != NULL;
     load->create_refused = !load->created;
     buffer_clear(&load->create_error);
     if (load->create_refused) buffer_append_slice(&load->create_error, reply->text);
