@@ -1,8 +1,10 @@
-// node-redis 5 against one port, RESP3 and RESP2: what an ordinary program does.  node node_redis.mjs PORT PREFIX
+// node-redis 5 against one port, RESP3 and RESP2: what an ordinary program does.
+//   node node_redis.mjs PORT PREFIX CHANNEL
+// Prints "listening" once it is subscribed to the channel; somebody else then makes messages come.
 import assert from 'node:assert/strict';
 import { createClient } from 'redis';
 
-const [port, prefix] = [Number(process.argv[2]), process.argv[3]];
+const [port, prefix, channel] = [Number(process.argv[2]), process.argv[3], process.argv[4]];
 
 async function session(RESP) {
     const key = (name) => `${prefix}:${RESP}:${name}`;
@@ -41,9 +43,11 @@ async function session(RESP) {
     await assert.rejects(client.lPush(key('h'), 'x'), Error);
 
     const listener = await client.duplicate().connect();
-    const heard = new Promise((resolve) => listener.subscribe(key('news'), resolve));
-    while ((await client.publish(key('news'), 'hello')) === 0) await new Promise((r) => setTimeout(r, 10));
-    assert.equal(await heard, 'hello');
+    let hear;
+    const heard = new Promise((resolve) => (hear = resolve));
+    await listener.subscribe(channel, hear);
+    console.log('listening');
+    assert.ok((await heard).length > 0);
 
     listener.destroy();
     await client.close();

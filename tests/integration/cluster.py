@@ -64,6 +64,12 @@ def answers_ping(port):
         return connection.call("PING") == "PONG"
 
 
+def serves(port):
+    """Every partition of the default table answers: a new node first asks its peers what it may have missed."""
+    with Connection(port, timeout=2) as connection:
+        return len(connection.call("MGET", *["probe-%d" % number for number in range(200)])) == 200
+
+
 class Ports:
     """Hands out free ports of 127.0.0.1. Blocks are claimed by file locks, which live as long as this process, so that
     tests can run side by side."""
@@ -167,8 +173,8 @@ class Node:
         def answers():
             if not self.is_running:
                 raise Failure("%s stopped while starting: exit code %s" % (self.id, self.process.returncode))
-            return answers_ping(self.resp)
-        wait_until(answers, "%s answers PING" % self.id, seconds)
+            return serves(self.resp)
+        wait_until(answers, "%s serves" % self.id, seconds)
 
     def connect(self, protocol=2, timeout=30):
         return Connection(self.resp, protocol=protocol, timeout=timeout)

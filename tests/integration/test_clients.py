@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import unittest
 
 import cluster
@@ -15,10 +16,14 @@ CLIENTS = os.path.join(cluster.ROOT, "tests", "clients")
 SECONDS = 120
 
 
-class Servers(cluster.TestCase):
-    """The ports to try a client on: Redis itself, then a node of a cluster with three regions."""
+CHANNEL = "__conflicts__:default"
 
-    def ports(self):
+
+class Servers(cluster.TestCase):
+    """The servers to try a client on: Redis itself, then a node of a cluster with three regions. Each comes as its name,
+    its port, and a function that makes a message arrive on CHANNEL: by PUBLISH, or by a conflict between regions."""
+
+    def servers(self):
         folder = tempfile.mkdtemp(prefix="meridian-test-")
         self.addCleanup(shutil.rmtree, folder)
         redis_port = cluster.PORTS.take()
@@ -26,8 +31,19 @@ class Servers(cluster.TestCase):
         self.addCleanup(server.wait)
         self.addCleanup(server.kill)
         cluster.wait_until(lambda: cluster.answers_ping(redis_port), "Redis answers")
-        yield "redis", redis_port
-        yield "meridian", self.cluster()["eu-1"].resp
+        yield "redis", redis_port, lambda: self.publish(redis_port)
+        c = self.cluster()
+        yield "meridian", c["eu-1"].resp, lambda: self.make_conflict(c)
+
+    def publish(self, port):
+        with cluster.Connection(port) as connection:
+            connection.call("PUBLISH", CHANNEL, "hello")
+
+    def make_conflict(self, c):
+        c["eu-1"].call("FAULT", "CUT", "eu", "apac")
+        c["eu-1"].call("SET", "contested", "eu")
+        c["apac-1"].call("SET", "contested", "apac")
+        c["eu-1"].call("FAULT", "HEAL")
 
     def run_program(self, argv, **options):
         done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=SECONDS,
@@ -38,7 +54,7 @@ class Servers(cluster.TestCase):
 
 class CommandLineTest(Servers):
     def test_redis_cli(self):
-        for server, port in self.ports():
+        for server, port, _ in self.servers():
             with self.subTest(server):
                 def cli(*words):
                     return self.run_program(["redis-cli", "-e", "-p", str(port), *words])
@@ -50,7 +66,7 @@ class CommandLineTest(Servers):
 
     def test_redis_benchmark(self):
         tests = ["set", "get", "incr", "hset", "sadd", "mset"]
-        for server, port in self.ports():
+        for server, port, _ in self.servers():
             with self.subTest(server):
                 out = self.run_program(["redis-benchmark", "-p", str(port), "-n", "5000", "-P", "16", "-r", "1000",
                                         "-q", "--csv", "-t", ",".join(tests)])
@@ -61,7 +77,7 @@ class CommandLineTest(Servers):
 class PythonTest(Servers):
     def test_redis_py(self):
         import redis
-        for server, port in self.ports():
+        for server, port, make_message in self.servers():
             with self.subTest(server):
                 client = redis.Redis(port=port, decode_responses=True)
                 self.assertTrue(client.ping())
@@ -84,10 +100,12 @@ class PythonTest(Servers):
                 with self.assertRaises(redis.ResponseError):
                     client.execute_command("NOSUCHCOMMAND")
                 listener = client.pubsub(ignore_subscribe_messages=True)
-                listener.subscribe("news")
-                cluster.wait_until(lambda: client.publish("news", "hello"), "someone listens")
+                listener.subscribe(CHANNEL)
+                listener.get_message(timeout=5)
+                make_message()
                 message = cluster.wait_until(listener.get_message, "the message arrives")
-                self.assertEqual(("news", "hello"), (message["channel"], message["data"]))
+                self.assertEqual(CHANNEL, message["channel"])
+                self.assertTrue(message["data"])
                 listener.close()
                 client.close()
 
@@ -96,10 +114,20 @@ class PythonTest(Servers):
                      "tests/clients/node_modules is missing: tools/setup could not install it")
 class NodeTest(Servers):
     def run_script(self, name):
-        for server, port in self.ports():
+        for server, port, make_message in self.servers():
             with self.subTest(server):
-                out = self.run_program(["node", name, str(port), "client"], cwd=CLIENTS)
-                self.assertTrue(out.endswith(": ok\n"), out)
+                with subprocess.Popen(["node", name, str(port), "client", CHANNEL], cwd=CLIENTS, text=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as program:
+                    watchdog = threading.Timer(SECONDS, program.kill)
+                    watchdog.start()
+                    lines = []
+                    for line in program.stdout:
+                        lines.append(line)
+                        if line == "listening\n":
+                            make_message()
+                    watchdog.cancel()
+                self.assertEqual(0, program.returncode, "".join(lines))
+                self.assertTrue(lines[-1].endswith(": ok\n"), "".join(lines))
 
     def test_node_redis(self):
         self.run_script("node_redis.mjs")
