@@ -142,7 +142,7 @@ static void append_origin(struct shard *s, struct buffer *b, const struct object
         append_json_text(b, "region", shard__topology(s)->regions[node->region]);
         append_json_text(b, "node", node->id);
     }
-    buffer_append_format(b, ",\"time-ms\":%llu", (unsigned long long)stamp_ms(event->stamp));
+    if (event->stamp) buffer_append_format(b, ",\"time-ms\":%llu", (unsigned long long)stamp_ms(event->stamp));
 }
 
 static void append_id(struct partition_slot *slot, struct buffer *b, struct slice key, const struct object_event *event)
@@ -151,7 +151,7 @@ static void append_id(struct partition_slot *slot, struct buffer *b, struct slic
     if (event->type == OBJECT_LEDGERED || event->type == OBJECT_WITHDRAWN) {
         struct ledger_entry entry = {.dot = event->dot, .kind = event->kind, .key = key, .column = event->column};
         ledger_id_format(slot->replica, &entry, id);
-    } else {
+    } else if (event->type == OBJECT_CONFLICT_OPEN) { /* closed, it has no alternatives left to be named by */
         struct store_item *item = store_find(replica_data(slot->replica), key, hash_key(key));
         if (!item || !item->object || !conflicts__sibling_id(slot->replica, key, item->object, slot->shard->now, id)) return;
     }
@@ -173,7 +173,7 @@ void pubsub__notice(void *user, struct slice key, const struct object_event *eve
     append_json_text(&text, "table", slot->table->table.name);
     append_json(&text, "key", key);
     append_id(slot, &text, key, event);
-    append_json_text(&text, "kind", entry ? conflicts__kind(event->kind) : "siblings");
+    if (!entry || event->kind) append_json_text(&text, "kind", entry ? conflicts__kind(event->kind) : "siblings");
     if (event->column.length) append_json(&text, "column", event->column);
     if (event->type == OBJECT_LEDGERED) {
         append_json_text(&text, "reason", conflicts__reason(event->reason));
