@@ -39,7 +39,7 @@ void shard__touch(struct partition_slot *slot)
     if (s->opening || !slot->replica) return;
     slot->touched_lsn = log_last_lsn(s->log);
     activate(slot);
-    if (slot->undurable) return;
+    if (slot->undurable || slot->touched_lsn <= s->durable_lsn) return;
     if (s->undurable_count == s->undurable_capacity) {
         s->undurable_capacity = s->undurable_capacity ? s->undurable_capacity * 2 : 64;
         s->undurable = memory_realloc(s->undurable, s->undurable_capacity * sizeof(struct partition_slot *));
@@ -331,7 +331,7 @@ void shard_visit_replicas(const struct shard *s, void (*visit)(void *user, struc
 bool shard_is_quiet(const struct shard *s)
 {
     return list_is_empty(&s->tasks) && list_is_empty(&s->blocked) && list_is_empty(&s->output) && list_is_empty(&s->walks) &&
-           s->calls_count == 0 && log_is_idle(s->log) && s->undurable_count == 0;
+           s->calls_count == 0 && log_is_idle(s->log) && s->durable_lsn == log_last_lsn(s->log);
 }
 
 static void check_replica(void *user, struct replica *replica)
