@@ -19,6 +19,7 @@ enum {
     RESEND_MS_MAX = 16000,
     RELAY_GRACE_MS = 300,     /* plus twice the round trip, plus a stagger by rank */
     RELAY_STAGGER_MS = 250,
+    RELAY_ASK_MS = 200,       /* between two requests for the report that decides */
     COPY_GRACE_MS = 5000,     /* a third party's trimmed dots: somebody else may still have them */
 };
 
@@ -284,8 +285,9 @@ static uint64_t relay_grace_ns(const struct replica *r)
     return MILLISECONDS(RELAY_GRACE_MS) + 2 * slowest + MILLISECONDS(RELAY_STAGGER_MS) * r->rank;
 }
 
-/* Watch one third-party origin for this peer: a sample of what we hold is taken; if the peer's reports do not reach it
- * in time, nobody else brings it there. Lower ranks begin earlier, so that usually one of us relays. */
+/* Watch one third-party origin for this peer: a sample of what we hold is taken; if a report that the peer made later than
+ * that by the grace still lacks it, nobody else brings it there. Lower ranks begin earlier, so that usually one of us
+ * relays. The origin may be an earlier incarnation of the peer itself, which lost its disk. */
 static void check_relay(struct replica *r, struct peer *p, uint32_t index, uint64_t grace_ns)
 {
     struct position *at = &p->positions[index];
@@ -300,6 +302,10 @@ static void check_relay(struct replica *r, struct peer *p, uint32_t index, uint6
         return;
     }
     if (r->now.mono_ns - at->sample_ns < grace_ns) return;
+    if (p->clock_came_ns - at->sample_ns < grace_ns || p->clock_came_ns < at->sample_ns) {
+        if (r->now.mono_ns - p->report_ns >= MILLISECONDS(RELAY_ASK_MS)) replica__send_report(r, p, true);
+        return;
+    }
     at->relaying = true;
     /* Nobody seems to have what we lack as well: a copy is the last way. */
     if (at->acked + 1 < r->origins[index].deltas.first &&

@@ -85,6 +85,7 @@ struct peer {
     bool reported;              /* a report came since it connected */
     uint64_t life, sequence;    /* of its newest report */
     struct node_clock clock;    /* its newest report */
+    uint64_t clock_came_ns;
     struct position *positions; /* by origin index; r->origins_capacity of them */
     uint64_t progress_ns;       /* when its clock last grew, or sending began */
     uint64_t resend_wait_ns;

@@ -125,6 +125,7 @@ enum status replica__on_clock(struct replica *r, struct peer *p, struct slice bo
     bool first = !p->reported;
     p->life = m->life;
     p->sequence = m->sequence;
+    p->clock_came_ns = r->now.mono_ns;
     p->reported = p->connected;
     node_clock_copy(&p->clock, &m->clock);
     measure_round_trip(r, p, m);
