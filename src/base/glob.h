@@ -8,7 +8,8 @@
 
 #include "base/slice.h"
 
-/* True when the whole of `text` fits `pattern`. Work is bounded by the product of both lengths, whatever the pattern. */
+/* True when the whole of `text` fits `pattern`. Work is bounded by the product of both lengths, whatever the pattern.
+ */
 bool glob_match(struct slice pattern, struct slice text);
 bool glob_match_nocase(struct slice pattern, struct slice text); /* ASCII letters of either case are equal */
 

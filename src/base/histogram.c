@@ -83,7 +83,8 @@ double histogram_mean(const struct histogram *h)
 uint64_t histogram_percentile(const struct histogram *h, double percent)
 {
     if (h->total == 0) return 0;
-    double wanted = ceil(percent / 100 * (double)h->total);
+    /* 99.9 is not quite 99.9 in binary: what rounding adds to an exact rank must not push it to the next. */
+    double wanted = ceil(percent * (double)h->total / 100 * (1 - 1e-12));
     if (!(wanted > 1)) return h->min;
     if (wanted >= (double)h->total) return h->max;
 

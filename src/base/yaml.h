@@ -55,7 +55,8 @@ void yaml_tree_deinit(struct yaml_tree *tree);
 PRINTF_LIKE(3, 4)
 enum status yaml_fail(const struct yaml_node *node, struct buffer *out_error, const char *format, ...);
 
-/* The child of a mapping by its key. NULL where there is none, `mapping` is NULL or no mapping, or the value is null. */
+/* The child of a mapping by its key. NULL where there is none, `mapping` is NULL or no mapping, or the value is null.
+ */
 const struct yaml_node *yaml_find(const struct yaml_node *mapping, const char *key);
 
 /* The same, but a missing child or one of another kind is an error. */
