@@ -1,20 +1,23 @@
 /* call.c: a question to another node or to another shard of this process, and its answer.
  *
- *   PEER_CALL     table u64, partition u32, epoch u32, call id u64, shard of the asker u8, kind u8, payload
+ *   PEER_CALL     table u64, partition u32, epoch u32, run u64, call id u64, shard of the asker u8, kind u8, payload
  *   PEER_ANSWER   shard of the asker u8, call id u64, payload
  *
  * Table and partition come first, so that the world finds the shard that holds them (shard_of_frame); table 0 is a
  * question to the node. Calls of the control channel have the same form under their own frame types.
  *
  * L1  Each call ends in one `done`: answered, not sent, or lost (timeout, connection gone). Nothing is sent twice (S8).
- * L2  An id names one call for the life of the shard: a late answer finds nobody.
+ * L2  An id names one call for the life of the shard: a late answer finds nobody. It is a sequence number and, in its low
+ *     16 bits, an index of the table of calls under way.
+ * L3  A call is served once, even if the network delivers it twice: of each asker the newest sequence numbers are
+ *     remembered, and what is older than that is taken for a duplicate. `run` tells a restarted asker from its former self.
  */
 #include "base/memory.h"
 #include "node/shard_internal.h"
 
 enum {
-    CALL_ID_OFFSET = 16,
-    CALL_SHARD_OFFSET = 24,
+    CALL_ID_OFFSET = 24,
+    CALL_INDEX_BITS = 16,
     CALL_FRAME_BYTES_MAX = FRAME_BODY_BYTES_MAX,
 };
 
@@ -25,6 +28,7 @@ struct buffer *call__begin(struct shard *s, const struct partition_slot *slot, e
     write_u64(b, slot ? slot->table->table.id : 0);
     write_u32(b, slot ? slot->partition : 0);
     write_u32(b, (uint32_t)shard__topology(s)->epoch);
+    write_u64(b, s->config.seed); /* another one for each run of a shard */
     write_u64(b, 0);
     write_u8(b, s->config.shard);
     write_u8(b, (uint8_t)kind);
@@ -38,7 +42,6 @@ static struct list *list_of_target(struct shard *s, struct target target)
     return target.kind == TARGET_NODE ? &s->calls_to_node[target.node] : &s->calls_to_shard[target.shard];
 }
 
-/* An index of the table and how often it was used make an id. */
 static struct call *call_take(struct shard *s)
 {
     if (s->calls_count >= CALLS_MAX) return NULL;
@@ -55,14 +58,13 @@ static struct call *call_take(struct shard *s)
     }
     struct call *call = s->calls[s->calls_free[--s->calls_free_count]];
     s->calls_count++;
-    call->uses++;
-    call->id = ((uint64_t)call->uses << 32) | call->index;
+    call->id = ++s->calls_sequence << CALL_INDEX_BITS | call->index;
     return call;
 }
 
 static struct call *call_find(struct shard *s, uint64_t id)
 {
-    uint32_t index = (uint32_t)id;
+    uint32_t index = id & ((1u << CALL_INDEX_BITS) - 1);
     if (index >= s->calls_made) return NULL;
     struct call *call = s->calls[index];
     return call->id == id && list_node_is_linked(&call->node) ? call : NULL;
@@ -113,7 +115,6 @@ void call__send(struct shard *s, struct target target, bool control, call_done d
     call->b = b;
     call->deadline_ns = s->now.mono_ns + timeout_ns(s, target);
     for (int i = 0; i < 8; i++) s->frame.data[CALL_ID_OFFSET + i] = (uint8_t)(call->id >> (8 * i));
-    s->frame.data[CALL_SHARD_OFFSET] = s->config.shard;
     if (!frame_leaves(s, target, control)) {
         call_end(s, call, CALL_NOT_SENT, slice_of(NULL, 0));
         return;
@@ -165,6 +166,9 @@ void call__check_deadlines(struct shard *s)
 
 void call__free_all(struct shard *s)
 {
+    for (uint32_t node = 0; node < TOPOLOGY_NODES_MAX; node++) {
+        for (uint32_t shard = 0; shard < SHARDS_MAX; shard++) memory_free(s->windows[node][shard]);
+    }
     for (uint32_t i = 0; i < s->calls_made; i++) memory_free(s->calls[i]);
     memory_free(s->calls);
     memory_free(s->calls_free);
@@ -229,17 +233,44 @@ static bool serve_command(struct task *task, struct reader *r)
     return route__key(task->slot->table, hash_key(args[command->key_first])) == task->slot;
 }
 
+/* L3. Windows are made when an asker is first heard. */
+static bool is_duplicate(struct shard *s, uint8_t node, uint8_t shard, uint64_t run, uint64_t id)
+{
+    struct call_window **place = &s->windows[node][shard];
+    if (!*place) *place = memory_zalloc(1, sizeof **place);
+    struct call_window *w = *place;
+    if (w->run != run) *w = (struct call_window){.run = run};
+    uint64_t sequence = id >> CALL_INDEX_BITS;
+    if (sequence > w->newest) {
+        uint64_t steps = sequence - w->newest;
+        for (uint64_t i = 1; i <= steps && i <= CALL_WINDOW; i++) {
+            uint64_t bit = (w->newest + i) % CALL_WINDOW;
+            w->seen[bit / 64] &= ~(1ull << bit % 64);
+        }
+        w->newest = sequence;
+    } else if (w->newest - sequence >= CALL_WINDOW) {
+        return true;
+    }
+    uint64_t bit = sequence % CALL_WINDOW, mask = 1ull << bit % 64;
+    bool seen = w->seen[bit / 64] & mask;
+    w->seen[bit / 64] |= mask;
+    return seen;
+}
+
 bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, struct slice body)
 {
     struct reader r = reader_of(body);
     uint64_t table = read_u64(&r);
     uint32_t partition = read_u32(&r);
     uint32_t epoch = read_u32(&r);
+    uint64_t run = read_u64(&r);
     uint64_t id = read_u64(&r);
     uint8_t asker = read_u8(&r);
     uint8_t kind = read_u8(&r);
     if (r.failed || epoch != (uint32_t)shard__topology(s)->epoch || (node == s->config.node && asker != shard)) return false;
     if (kind < CALL_COMMAND || kind > CALL_FAULT || control != (kind == CALL_FAULT && node != s->config.node)) return false;
+    if (asker >= SHARDS_MAX) return false;
+    if (is_duplicate(s, node, asker, run, id)) return true;
     struct task *task = task__new(s, TASK_OF_CALL);
     task->kind = (enum call_kind)kind;
     task->call_node = node;

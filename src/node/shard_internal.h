@@ -172,12 +172,18 @@ struct target {
 struct call {
     struct list_node node;     /* in the list of its target, in the order of deadlines */
     uint64_t id;               /* 0: free */
-    uint32_t index, uses;
+    uint32_t index;            /* its place in the table */
     uint64_t deadline_ns;
     struct target target;
     call_done done;
     void *user;
     uint64_t a, b;             /* the caller's */
+};
+
+enum { CALL_WINDOW = 4096 };
+struct call_window {           /* which of an asker's calls were served: a call is served once (call.c) */
+    uint64_t run, newest;
+    uint64_t seen[CALL_WINDOW / 64];
 };
 
 /* ---- tasks (task.c) ---- */
@@ -270,6 +276,8 @@ struct shard {
     struct call **calls;       /* by index, the low bits of their id */
     uint32_t *calls_free;      /* indexes */
     uint32_t calls_capacity, calls_made, calls_free_count, calls_count;
+    uint64_t calls_sequence;
+    struct call_window *windows[TOPOLOGY_NODES_MAX][SHARDS_MAX]; /* calls served lately, by asker */
     struct list calls_to_node[TOPOLOGY_NODES_MAX];
     struct list calls_to_shard[SHARDS_MAX];
     struct list walks;
