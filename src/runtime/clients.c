@@ -1,6 +1,7 @@
 /* clients.c: RESP connections of one loop.
  *
- * G1  Bytes are kept here until the shard has used them; a paused connection is not read from.
+ * G1  Bytes are kept here until the shard has used them; a paused connection is not read from. They are read into one buffer
+ *     of the loop; only what a shard leaves of them (half a request) is copied to the connection's own.
  * G2  Replies go straight to the socket; what it does not take is queued. Above CLIENT_PENDING_BYTES_MAX the connection is
  *     not read from until half of that has left: back-pressure, never loss.
  * G3  A connection's memory is released only in its close callback.
@@ -21,7 +22,6 @@
 
 enum {
     READ_BYTES = 64 * 1024,
-    IN_KEEP_BYTES = 64 * 1024, /* a buffer that is empty and larger is given back */
     LISTEN_BACKLOG = 511,
 };
 
@@ -48,6 +48,7 @@ struct clients {
     uint32_t slots_count, slots_capacity, open_count;
     uint64_t next_generation;
     struct list resumed;
+    uint8_t scratch[READ_BYTES];
 };
 
 struct pending_write {
@@ -70,7 +71,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out)
 {
     struct connection *k = handle->data;
     MAYBE(suggested == 0);
-    uint8_t *room = buffer_reserve(&k->in, READ_BYTES);
+    uint8_t *room = k->in.length ? buffer_reserve(&k->in, READ_BYTES) : k->clients->scratch;
     *out = room ? uv_buf_init((char *)room, READ_BYTES) : uv_buf_init(NULL, 0);
 }
 
@@ -81,7 +82,7 @@ static void hand_in(struct connection *k)
     loop__touch(l);
     size_t used = shard_on_client_bytes(l->shard, k->id, buffer_slice(&k->in));
     buffer_consume(&k->in, used);
-    if (k->in.length == 0) buffer_shrink(&k->in, IN_KEEP_BYTES);
+    if (k->in.length == 0) buffer_shrink(&k->in, 0);
 }
 
 static void close_connection(struct connection *k);
@@ -89,14 +90,20 @@ static void close_connection(struct connection *k);
 static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer)
 {
     struct connection *k = stream->data;
-    MAYBE(buffer == NULL);
     if (count == 0) return;
     if (count < 0) { /* the end, an error, or a request beyond every limit */
         close_connection(k);
         return;
     }
-    buffer_commit(&k->in, (size_t)count);
-    hand_in(k);
+    if (buffer->base != (char *)k->clients->scratch) {
+        buffer_commit(&k->in, (size_t)count);
+        hand_in(k);
+        return;
+    }
+    struct slice bytes = slice_of(buffer->base, (size_t)count);
+    loop__touch(k->clients->loop);
+    size_t used = shard_on_client_bytes(k->clients->loop->shard, k->id, bytes);
+    buffer_append_slice(&k->in, slice_skip(bytes, used));
 }
 
 static void set_reading(struct connection *k)

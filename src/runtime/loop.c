@@ -34,8 +34,11 @@ static uint64_t wall_ms(const struct loop *l)
     return (uint64_t)(ms + atomic_load_explicit(&l->process->skew_ms, memory_order_relaxed));
 }
 
+/* One reading of the clocks serves all events of a turn: they came together. */
 void loop__touch(struct loop *l)
 {
+    if (l->touched) return;
+    l->touched = true;
     shard_set_now(l->shard, wall_ms(l), loop__mono_ns());
 }
 
@@ -105,8 +108,10 @@ static void on_turn(uv_prepare_t *prepare)
     struct loop *l = prepare->data;
     if (!atomic_load(&l->process->paused)) release_held(l);
     clients__resume(l->clients);
+    l->touched = false;
     loop__touch(l);
     uint64_t next = shard_end_iteration(l->shard);
+    l->touched = false;
     if (l->index == 0) {
         peers_flush(l->process->peers);
         publish_rooms(l->process);

@@ -28,17 +28,23 @@ static void *run_thread(void *argument)
     return NULL;
 }
 
-/* Shards beyond the first run on threads of their own, with the signals blocked: the first loop takes those. */
 static void start_threads(struct process *p)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
     for (uint8_t i = 1; i < p->config.shards; i++) {
         int failed = pthread_create(&p->loops[i].thread, NULL, run_thread, &p->loops[i]);
         if (failed) PANIC("can't start a thread: %s", strerror(failed));
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Only the first loop takes the signals that stop us, and only while it serves: every other thread, RocksDB's too, inherits
+ * the mask, so that a second signal can't end a process that is stopping gracefully. */
+static void mask_stop_signals(int how)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(how, &set, NULL);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -68,7 +74,9 @@ static void serve(struct process *p)
     uv_signal_start(&term, on_signal, SIGTERM);
     uv_signal_start(&interrupt, on_signal, SIGINT);
     start_threads(p);
+    mask_stop_signals(SIG_UNBLOCK);
     loop__run(&p->loops[0]);
+    mask_stop_signals(SIG_BLOCK);
     for (uint8_t i = 1; i < p->config.shards; i++) pthread_join(p->loops[i].thread, NULL);
     uv_close((uv_handle_t *)&term, NULL);
     uv_close((uv_handle_t *)&interrupt, NULL);
@@ -79,6 +87,7 @@ static void serve(struct process *p)
 int runtime_run(const struct runtime_config *config)
 {
     signal(SIGPIPE, SIG_IGN);
+    mask_stop_signals(SIG_BLOCK);
     struct process *p = memory_zalloc(1, sizeof *p);
     p->config = *config;
     p->folder.lock = -1;

@@ -43,6 +43,7 @@ struct loop {
     struct kv_rocks *kv;
     struct clients *clients;
     struct mailbox *mailbox;
+    bool touched;                        /* the shard knows the time of this turn */
     struct held *held_first, *held_last; /* completions of a paused node, in order */
     bool stopping;
     uint64_t stop_deadline_ns;
