@@ -86,6 +86,7 @@ static void show_progress(const struct sim_totals *t, const struct sim_options *
 static void child(const struct sim_options *o, uint64_t seed, int out)
 {
     struct run_report report;
+    if (o->trace) setvbuf(stdout, NULL, _IOLBF, 0); /* the last lines before a crash are the ones that matter */
     run_seed(seed, o->trace, &report);
     if (o->replay) {
         struct run_report again;

@@ -370,8 +370,10 @@ static void replay_write(struct replica *r, const struct log_record *record)
     if (r->peers_count > 0) delta_log_restore(&o->deltas, w->dot.counter, record->at, w->stamp);
     if (vv_covers(&r->applied, w->dot)) return;
     if (vv_get(&r->applied, w->dot.replica) + 1 != w->dot.counter || !vv_covers_all(&r->applied, &w->deps)) {
-        PANIC("log record %llu of table %llx: a write before its causes", (unsigned long long)record->lsn,
-              (unsigned long long)record->table);
+        char dot[DOT_TEXT_BYTES];
+        dot_format(w->dot, dot);
+        PANIC("log record %llu of table %llx: write %s before its causes; of its origin %llu writes are here", (unsigned long long)record->lsn,
+              (unsigned long long)record->table, dot, (unsigned long long)vv_get(&r->applied, w->dot.replica));
     }
     uint64_t hash = hash_key(w->key);
     if (w->dot.replica == r->id) {
