@@ -222,9 +222,16 @@ class Node:
     def stop(self, seconds=STOP_SECONDS):
         """SIGTERM, and the exit code must be 0."""
         self.check_alive()
+        self.begin_stop()
+        self.wait_stopped(seconds)
+
+    def begin_stop(self):
         self.disconnect()
         self.is_meant_to_run = False
         self.process.terminate()
+
+    def wait_stopped(self, seconds=STOP_SECONDS):
+        """After begin_stop(); a second SIGTERM would meet a process that no longer listens to signals."""
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -318,11 +325,9 @@ class Cluster:
             node.check_alive()
         running = [node for node in self if node.is_running]
         for node in running:
-            node.disconnect()
-            node.is_meant_to_run = False
-            node.process.terminate()
+            node.begin_stop()
         for node in running:
-            node.stop()
+            node.wait_stopped()
 
     def all_equal(self, *words):
         """The reply that every running node gives to this command, or None while they differ."""
