@@ -4,6 +4,7 @@
 #include "base/assert.h"
 
 #include <malloc.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -17,7 +18,9 @@ void *memory_alloc(size_t bytes)
 void *memory_zalloc(size_t count, size_t item_bytes)
 {
     if (count == 0 || item_bytes == 0) count = item_bytes = 1;
-    void *block = calloc(count, item_bytes); /* calloc checks the product */
+    size_t bytes;
+    bool wraps = __builtin_mul_overflow(count, item_bytes, &bytes);
+    void *block = wraps ? NULL : calloc(1, bytes);
     if (UNLIKELY(!block)) PANIC("out of memory: %zu items of %zu bytes wanted", count, item_bytes);
     return block;
 }

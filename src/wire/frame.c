@@ -1,7 +1,7 @@
 /* frame.c: the cutting of a peer's byte stream.
  *
- * F1  A frame of which any burst of up to 32 bits was changed is never read: CRC32C finds all of these. A changed length
- *     moves the end of the body, so that the checksum covers other bytes: such a frame passes once in 2^32.
+ * F1  A frame of which any burst of up to 32 bits was changed is never read: CRC32C finds all of these. A changed
+ *     length moves the end of the body, so that the checksum covers other bytes: such a frame passes once in 2^32.
  * F2  A hostile length costs no memory: it is held against FRAME_BODY_BYTES_MAX before anything else.
  */
 #include "wire/frame.h"

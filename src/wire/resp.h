@@ -67,8 +67,8 @@ struct resp_value {
 
 /* Read one reply value of either version, for forwarding coordinators, the lab and tests. Attributes are skipped, a
  * verbatim text loses its three-letter kind, streamed aggregates are refused.
- * Returns: STATUS_OK; STATUS_MORE (call again with more bytes); STATUS_MALFORMED; STATUS_LIMIT (nested or counted beyond
- *          the limits above). Memory taken from the arena is proportional to the bytes present, not to promised counts. */
+ * Returns: STATUS_OK; STATUS_MORE (call again with more bytes); STATUS_MALFORMED; STATUS_LIMIT (nested or counted
+ *          beyond the limits above). The arena gives memory for bytes that are present, not for promised counts. */
 MUST_USE enum status resp_read(struct slice input, struct arena *arena, struct resp_value *out_value, size_t *out_used);
 
 /* Writers append to `b`. `version` is 2 or 3 and decides the shape of null, map, set, boolean, double and push. */

@@ -1,11 +1,11 @@
 /* resp_request.c: reading requests.
  *
- * Source:  Redis protocol specification; Redis 7, networking.c, for the error texts and sds.c, for the quoting of lines.
+ * Source:  Redis protocol specification; Redis 7, networking.c, for the error texts and sds.c, for quoted lines.
  * Differs: a bulk string must really end in CR LF; Redis skips two bytes unread.
  *
  * Q1  Nothing is allocated for words that are not there: an array of words is taken only when the input is long enough
  *     to hold them all.
- * Q2  A request that arrives in portions costs time proportional to its bytes: `struct resp_progress` says where to go on.
+ * Q2  A request in portions costs time proportional to its bytes: `struct resp_progress` says where to go on.
  * Q3  The verdict on some bytes does not depend on the portions they came in.
  */
 #include "wire/resp.h"

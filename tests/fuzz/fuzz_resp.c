@@ -1,9 +1,9 @@
 /* links: wire base */
 /* fuzz_resp.c: requests from clients and replies from peers.
  *
- * Each input is read as a stream of requests twice: whole, and in portions whose sizes the first byte chooses. Both must
- * give the same words and the same verdict (Q3 of resp_request.c). Then it is read as replies. What can be read is
- * written again and must read back the same. */
+ * Each input is read as a stream of requests twice: whole, and in portions whose sizes the first byte chooses. Both
+ * must give the same words and the same verdict (Q3 of resp_request.c). Then it is read as replies. Requests that can
+ * be read are written again and must read back the same. */
 #include "base/arena.h"
 #include "base/buffer.h"
 #include "wire/resp.h"

@@ -89,9 +89,9 @@ static void wrong_replies(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "x\r\n",   ":1a\r\n",  ":\r\n",   "+a\rb",   "$abc\r\n",      "$-2\r\n",        "$3\r\nabcxx",
-        "*-2\r\n", "%-1\r\n",  "~-1\r\n", "#x\r\n",  "#\r\n",         "_x\r\n",         ",\r\n",
-        ",1x\r\n", "(12x\r\n", "(\r\n",   "(-\r\n",  "=3\r\nabc\r\n", "=4\r\nabcd\r\n", "$?\r\n",
+        "x\r\n",   ":1a\r\n",  ":\r\n",   "+a\rb",       "$abc\r\n",      "$-2\r\n",        "$3\r\nabcxx",
+        "*-2\r\n", "%-1\r\n",  "~-1\r\n", "#x\r\n",      "#\r\n",         "_x\r\n",         ",\r\n",
+        ",1x\r\n", "(12x\r\n", "(\r\n",   "(-\r\n",      "=3\r\nabc\r\n", "=4\r\nabcd\r\n", "$?\r\n",
         "*?\r\n",  "=-1\r\n",  "!-1\r\n", "*1\r\nx\r\n", "\r\n",
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
