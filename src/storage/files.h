@@ -26,28 +26,30 @@ struct file_request {
     enum file_request_kind kind;
     file_handle file;
     uint64_t offset;
-    struct slice bytes;               /* FILE_WRITE_SYNC */
-    uint8_t *into;                    /* FILE_READ */
+    struct slice bytes; /* FILE_WRITE_SYNC */
+    uint8_t *into;      /* FILE_READ */
     size_t length;
-    char name[FILE_NAME_BYTES_MAX];   /* FILE_PREALLOCATE */
-    enum status status;               /* set at completion: OK, IO, NO_SPACE */
-    size_t length_done;               /* FILE_READ */
-    void *owner;                      /* the caller's */
-    void *world_node;                 /* the world's, while under way */
+    char name[FILE_NAME_BYTES_MAX]; /* FILE_PREALLOCATE */
+    enum status status;             /* set at completion: OK, IO, NO_SPACE */
+    size_t length_done;             /* FILE_READ */
+    void *owner;                    /* the caller's */
+    void *world_node;               /* the world's, while under way */
 };
 
 struct files_port {
     void *world;
-    enum status (*list)(void *world, void (*visit)(void *user, const char *name, uint64_t bytes), void *user); /* [now] */
-    enum status (*open)(void *world, const char *name, file_handle *out_file);                                  /* [now] */
-    enum status (*create)(void *world, const char *name, uint64_t bytes, file_handle *out_file); /* [now] FILE_PREALLOCATE, at once */
+    enum status (*list)(void *world, void (*visit)(void *user, const char *name, uint64_t bytes),
+                        void *user);                                           /* [now] */
+    enum status (*open)(void *world, const char *name, file_handle *out_file); /* [now] */
+    enum status (*create)(void *world, const char *name, uint64_t bytes,
+                          file_handle *out_file); /* [now] FILE_PREALLOCATE, at once */
     enum status (*read)(void *world, file_handle file, uint64_t offset, uint8_t *into, size_t length,
-                        size_t *out_length);                                                                    /* [now] */
-    enum status (*write_sync)(void *world, file_handle file, uint64_t offset, struct slice bytes);              /* [now] */
-    enum status (*remove)(void *world, const char *name);                      /* [now] durable with the next sync_folder */
-    enum status (*rename)(void *world, const char *from, const char *to);      /* [now] likewise */
-    enum status (*sync_folder)(void *world);                                                                    /* [now] */
-    void (*close)(void *world, file_handle file);                                                               /* [now] */
+                        size_t *out_length);                                                       /* [now] */
+    enum status (*write_sync)(void *world, file_handle file, uint64_t offset, struct slice bytes); /* [now] */
+    enum status (*remove)(void *world, const char *name);                 /* [now] durable with the next sync_folder */
+    enum status (*rename)(void *world, const char *from, const char *to); /* [now] likewise */
+    enum status (*sync_folder)(void *world);                              /* [now] */
+    void (*close)(void *world, file_handle file);                         /* [now] */
     void (*submit)(void *world, struct file_request *request);
 };
 

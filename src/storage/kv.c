@@ -1,4 +1,5 @@
-/* kv.c: the encoding of a write-back batch: op 1, varint key length, key, and but for deletes varint value length, value. */
+/* kv.c: the encoding of a write-back batch: op 1, varint key length, key, and but for deletes varint value length,
+ * value. */
 #include "storage/kv.h"
 
 #include "wire/varint.h"

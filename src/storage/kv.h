@@ -18,7 +18,7 @@ struct kv_request {
     struct buffer batch; /* kv_batch_put / kv_batch_delete */
     struct buffer key;
     struct buffer value;
-    enum status status;  /* set at completion: OK, NOT_FOUND, IO, NO_SPACE, CORRUPT */
+    enum status status; /* set at completion: OK, NOT_FOUND, IO, NO_SPACE, CORRUPT */
     void *owner;
     void *world_node;
 };
@@ -27,8 +27,8 @@ struct kv_request {
 struct kv_port {
     void *world;
     /* [now] every pair with first <= key, in key order, until visit returns false. Used while opening. */
-    enum status (*iterate)(void *world, struct slice first, bool (*visit)(void *user, struct slice key, struct slice value),
-                           void *user);
+    enum status (*iterate)(void *world, struct slice first,
+                           bool (*visit)(void *user, struct slice key, struct slice value), void *user);
     void (*submit)(void *world, struct kv_request *request);
 };
 
@@ -39,7 +39,8 @@ void kv_batch_delete_range(struct buffer *batch, struct slice first, struct slic
 enum kv_batch_op { KV_BATCH_PUT = 1, KV_BATCH_DELETE, KV_BATCH_DELETE_RANGE };
 /* Walk a batch. Returns STATUS_OK, or STATUS_MALFORMED. For DELETE_RANGE `value` is the end key. */
 MUST_USE enum status kv_batch_visit(struct slice batch,
-                                    void (*visit)(void *user, enum kv_batch_op op, struct slice key, struct slice value),
+                                    void (*visit)(void *user, enum kv_batch_op op, struct slice key,
+                                                  struct slice value),
                                     void *user);
 
 #endif

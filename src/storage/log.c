@@ -70,7 +70,8 @@ static void close_batch(struct log *log)
     struct log_segment *active = log__active(log);
     ASSERT(batch->at.segment == active->number);
     batch->body_bytes = (uint32_t)batch->bytes.length - LOG_BATCH_HEADER_BYTES;
-    batch->oldest = log->oldest; /* not when it is written: later batches may hold copies that this one must not vouch for */
+    batch->oldest =
+        log->oldest; /* not when it is written: later batches may hold copies that this one must not vouch for */
     uint32_t padded = log__padded((uint32_t)batch->bytes.length);
     log->pending_bytes += padded - batch->bytes.length;
     buffer_append(&batch->bytes, zeros, padded - batch->bytes.length);
@@ -120,7 +121,8 @@ uint64_t log__end(struct log *log, uint64_t table, uint16_t partition, uint8_t k
     size_t payload_at = log->record_at + LOG_RECORD_HEADER_BYTES;
     size_t payload_bytes = batch->bytes.length - payload_at;
     ASSERT(payload_bytes <= log->record_bytes_max);
-    uint32_t crc = log__record_seal(batch->bytes.data + log->record_at, table, partition, kind, (uint32_t)payload_bytes);
+    uint32_t crc =
+        log__record_seal(batch->bytes.data + log->record_at, table, partition, kind, (uint32_t)payload_bytes);
     batch->records_crc = crc32c(batch->records_crc, slice_of(batch->bytes.data + log->record_at, sizeof crc));
     batch->record_count++;
     log->pending_bytes += LOG_RECORD_HEADER_BYTES + payload_bytes;
@@ -320,8 +322,8 @@ uint64_t log_last_lsn(const struct log *log)
 
 bool log_is_idle(const struct log *log)
 {
-    return !log->writing && list_is_empty(&log->queue) && log->upkeep == LOG_UPKEEP_NONE && list_is_empty(&log->reads) &&
-           !log->reclaim.reading;
+    return !log->writing && list_is_empty(&log->queue) && log->upkeep == LOG_UPKEEP_NONE &&
+           list_is_empty(&log->reads) && !log->reclaim.reading;
 }
 
 uint64_t log_cut_bytes(const struct log *log)

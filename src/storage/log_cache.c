@@ -85,9 +85,11 @@ void log__cache_add(struct log_cache *cache, struct log_position at, struct slic
 }
 
 /* The run that holds [from, to) of `segment`, or NULL. */
-static const struct log_cached_run *find_run(const struct log_cache *cache, uint32_t segment, uint32_t from, uint32_t to)
+static const struct log_cached_run *find_run(const struct log_cache *cache, uint32_t segment, uint32_t from,
+                                             uint32_t to)
 {
-    uint32_t low = 0, high = cache->runs_count; /* the first run that begins behind (segment, from) lies in [low, high] */
+    uint32_t low = 0,
+             high = cache->runs_count; /* the first run that begins behind (segment, from) lies in [low, high] */
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
         const struct log_cached_run *run = run_at(cache, middle);

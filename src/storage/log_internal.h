@@ -18,19 +18,19 @@ enum {
     LOG_HEADER_BYTES = 4096,
     LOG_BATCH_HEADER_BYTES = 56,
     LOG_RECORD_HEADER_BYTES = 20,
-    LOG_ALIGN_BYTES = 8,                         /* of batches */
-    LOG_BATCH_BYTES_SEAL = 4 * 1024 * 1024,      /* a batch this long takes no further record: bounds one write */
-    LOG_BATCHES_KEPT_MAX = 3,                    /* empty ones, with their memory */
-    LOG_SPARES_MAX = 2,                          /* freed files kept for reuse; further ones are removed */
-    LOG_PIECE_BYTES = 256 * 1024,                /* one read of reclaiming */
-    LOG_RESERVE_SHARE = 8,                       /* see enum log_claim */
+    LOG_ALIGN_BYTES = 8,                    /* of batches */
+    LOG_BATCH_BYTES_SEAL = 4 * 1024 * 1024, /* a batch this long takes no further record: bounds one write */
+    LOG_BATCHES_KEPT_MAX = 3,               /* empty ones, with their memory */
+    LOG_SPARES_MAX = 2,                     /* freed files kept for reuse; further ones are removed */
+    LOG_PIECE_BYTES = 256 * 1024,           /* one read of reclaiming */
+    LOG_RESERVE_SHARE = 8,                  /* see enum log_claim */
     LOG_COPY_RESERVE_SHARE = 32,
-    LOG_MARKERS_KEPT_BYTES = 1024,               /* at the end of the last segment: for batches that free others */
+    LOG_MARKERS_KEPT_BYTES = 1024,                  /* at the end of the last segment: for batches that free others */
     LOG_COPIES_PENDING_BYTES_MAX = 8 * 1024 * 1024, /* reclaiming waits for a sync beyond this */
 };
 
-#define LOG_RETRY_NS 1000000000ull  /* between attempts to make a segment */
-#define LOG_QUIET_NS 50000000ull    /* without a write: time for the idle marker */
+#define LOG_RETRY_NS 1000000000ull /* between attempts to make a segment */
+#define LOG_QUIET_NS 50000000ull   /* without a write: time for the idle marker */
 
 struct log_position { /* where in the log: everything before it, or what begins there */
     uint32_t segment;
@@ -59,13 +59,13 @@ struct log_spare {
 
 struct log_batch_header {
     uint32_t segment;
-    uint32_t body_bytes;       /* of the records, without header and padding */
-    uint64_t sequence;         /* one more than the batch before */
+    uint32_t body_bytes; /* of the records, without header and padding */
+    uint64_t sequence;   /* one more than the batch before */
     uint64_t first_lsn;
     struct log_position synced; /* all before it was durable when this batch was written */
-    uint32_t oldest;           /* segments before this one are not needed any more */
+    uint32_t oldest;            /* segments before this one are not needed any more */
     uint32_t record_count;
-    uint32_t records_crc;      /* over the checksums of the records, so that no older record can stand in for one */
+    uint32_t records_crc; /* over the checksums of the records, so that no older record can stand in for one */
 };
 
 struct log_batch {
@@ -111,12 +111,12 @@ enum log_reclaim_state { LOG_RECLAIM_NONE, LOG_RECLAIM_READING, LOG_RECLAIM_PAUS
 
 struct log_reclaim_work {
     enum log_reclaim_state state;
-    bool reading;               /* `request` is under way */
-    uint32_t piece_at;          /* file offset behind what `bytes` holds */
-    uint32_t at;                /* file offset of bytes.data[0] */
-    uint32_t records_left;      /* of the batch being read */
+    bool reading;          /* `request` is under way */
+    uint32_t piece_at;     /* file offset behind what `bytes` holds */
+    uint32_t at;           /* file offset of bytes.data[0] */
+    uint32_t records_left; /* of the batch being read */
     uint32_t batch_end;
-    uint64_t lsn;               /* of the next record */
+    uint64_t lsn; /* of the next record */
     struct buffer bytes;
     struct file_request request;
     bool (*is_live)(void *user, const struct log_record *record);
@@ -130,35 +130,35 @@ struct log {
 
     struct log_segment *segments; /* oldest first; the last one takes appends */
     uint32_t segments_count, segments_capacity;
-    uint32_t oldest;              /* what batches written from now on record */
-    uint32_t oldest_durable;      /* what a durable batch records: older segments may be freed */
+    uint32_t oldest;         /* what batches written from now on record */
+    uint32_t oldest_durable; /* what a durable batch records: older segments may be freed */
 
-    bool has_next;                /* `next` has its header and its name, durably */
+    bool has_next; /* `next` has its header and its name, durably */
     struct log_segment next;
     struct log_spare spares[LOG_SPARES_MAX];
     uint32_t spares_count;
-    uint32_t spare_number;        /* of the newest spare's name */
+    uint32_t spare_number; /* of the newest spare's name */
     enum log_upkeep upkeep;
     struct file_request upkeep_request;
     struct buffer upkeep_bytes;
     struct log_spare upkeep_spare;
-    enum status room_status;      /* OK, or why the last attempt to make a segment failed */
-    uint64_t retry_at_ns;         /* 0: at once */
+    enum status room_status; /* OK, or why the last attempt to make a segment failed */
+    uint64_t retry_at_ns;    /* 0: at once */
 
-    struct list queue;            /* of log_batch, in the order of their positions; the last one may be `open` */
-    struct log_batch *open;       /* takes records */
-    struct log_batch *writing;    /* under way, no longer in `queue` */
-    struct list kept;             /* empty batches with their memory */
+    struct list queue;         /* of log_batch, in the order of their positions; the last one may be `open` */
+    struct log_batch *open;    /* takes records */
+    struct log_batch *writing; /* under way, no longer in `queue` */
+    struct list kept;          /* empty batches with their memory */
     uint32_t kept_count;
     struct file_request write_request;
-    uint64_t pending_bytes;       /* in `queue` */
+    uint64_t pending_bytes; /* in `queue` */
     uint64_t next_sequence;
     uint64_t last_lsn, durable_lsn;
-    struct log_position synced;   /* what came before is durable */
-    bool sealed;                  /* the last batch written has no record: nothing is left to seal */
-    uint64_t quiet_since_ns;      /* 0: not quiet, or not known yet */
+    struct log_position synced; /* what came before is durable */
+    bool sealed;                /* the last batch written has no record: nothing is left to seal */
+    uint64_t quiet_since_ns;    /* 0: not quiet, or not known yet */
 
-    size_t record_at;             /* of the record between log_begin() and log_end(); 0: none */
+    size_t record_at; /* of the record between log_begin() and log_end(); 0: none */
     size_t record_bytes_max;
     uint64_t record_table;
     uint16_t record_partition;
@@ -166,7 +166,7 @@ struct log {
 
     struct log_cache cache;
     struct list reads;
-    struct buffer scratch;        /* a cached payload that wraps around the end of the ring */
+    struct buffer scratch; /* a cached payload that wraps around the end of the ring */
     struct log_reclaim_work reclaim;
     uint64_t cut_bytes;
 };
@@ -219,7 +219,8 @@ static inline struct log_segment *log__active(const struct log *log)
 struct buffer *log__begin(struct log *log, size_t payload_bytes_max, enum log_claim claim, enum status *out_status);
 uint64_t log__end(struct log *log, uint64_t table, uint16_t partition, uint8_t kind, struct log_location *out_location);
 
-/* Make sure that a batch comes that records log->oldest, an empty one if need be, leaving `keep_bytes` in the segment. */
+/* Make sure that a batch comes that records log->oldest, an empty one if need be, leaving `keep_bytes` in the segment.
+ */
 bool log__append_marker(struct log *log, uint32_t keep_bytes);
 bool log__has_unwritten(const struct log *log, uint32_t segment); /* batches pending or under way in that segment */
 

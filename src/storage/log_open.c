@@ -29,12 +29,12 @@ struct scan {
     struct buffer *out_error;
     struct named_file *segments, *spares;
     uint32_t segments_count, spares_count, segments_capacity, spares_capacity;
-    uint8_t *bytes;             /* of segment `loaded` */
+    uint8_t *bytes; /* of segment `loaded` */
     size_t bytes_capacity;
     uint32_t loaded;            /* index + 1; 0: none */
     uint64_t expected_sequence; /* 0: whatever comes first */
     struct log_position last_batch;
-    uint32_t last_batch_bytes;  /* 0: there is none */
+    uint32_t last_batch_bytes; /* 0: there is none */
     uint32_t last_batch_records;
     uint32_t recorded_oldest;
 };
@@ -98,7 +98,8 @@ static enum status adopt_segments(struct scan *scan)
         uint32_t number = scan->segments[i].number;
         uint64_t bytes = scan->segments[i].bytes;
         if (i > 0 && number != scan->segments[i - 1].number + 1) {
-            return fail(scan, STATUS_CORRUPT, scan->segments[i - 1].number + 1, 0, "this segment of the log is missing");
+            return fail(scan, STATUS_CORRUPT, scan->segments[i - 1].number + 1, 0,
+                        "this segment of the log is missing");
         }
         if (bytes < LOG_HEADER_BYTES || bytes > UINT32_MAX / 2) {
             return fail(scan, STATUS_CORRUPT, number, bytes, "the file has not the size of a segment");
@@ -141,12 +142,11 @@ static enum status load(struct scan *scan, uint32_t index)
         scan->bytes_capacity = segment->capacity;
     }
     size_t length = 0;
-    enum status status =
-        log->files.read(log->files.world, segment->file, 0, scan->bytes, segment->capacity, &length);
+    enum status status = log->files.read(log->files.world, segment->file, 0, scan->bytes, segment->capacity, &length);
     if (status != STATUS_OK) return fail(scan, status, segment->number, 0, "cannot be read");
     if (length != segment->capacity) return fail(scan, STATUS_IO, segment->number, length, "the file ends early");
-    const char *wrong = log__header_check(slice_of(scan->bytes, segment->capacity), segment->number,
-                                          log->config.folder_id, &status);
+    const char *wrong =
+        log__header_check(slice_of(scan->bytes, segment->capacity), segment->number, log->config.folder_id, &status);
     if (wrong) return fail(scan, status, segment->number, 0, wrong);
     scan->loaded = index + 1;
     return STATUS_OK;
@@ -287,7 +287,8 @@ static enum status judge_end(struct scan *scan, uint32_t index)
     return STATUS_NOT_FOUND;
 }
 
-/* Segments behind the tail hold nothing: the first stays the next one, further ones become spares, the last first (G1). */
+/* Segments behind the tail hold nothing: the first stays the next one, further ones become spares, the last first (G1).
+ */
 static enum status trim(struct scan *scan, uint32_t tail)
 {
     struct log *log = scan->log;
@@ -382,7 +383,8 @@ static void ensure_room(struct scan *scan)
     struct log *log = scan->log;
     const struct log_segment *active = log__active(log);
     if (!log->has_next && active->end > active->capacity / 2) {
-        log->room_status = log__make_next_now(log); /* a full disk is no reason not to open: reads and reclaiming go on */
+        log->room_status =
+            log__make_next_now(log); /* a full disk is no reason not to open: reads and reclaiming go on */
     }
     log__free_segments(log);
     if (!log->has_next && log->room_status == STATUS_OK) log__prepare_next(log);

@@ -1,8 +1,8 @@
 /* rocks.c: RocksDB 7.8 behind the key-value port: the only file that knows it.
  *
- * A write-back is not put into a memtable but sorted, written as one table file (SstFileWriter) and ingested. Measured on two
- * cores with 62 500 items of 150 bytes a batch: 0.7 microseconds of processor time an item, compaction included, against 2.6 for
- * a write batch with its flush. More follows from it:
+ * A write-back is not put into a memtable but sorted, written as one table file (SstFileWriter) and ingested. Measured
+ * on two cores with 62 500 items of 150 bytes a batch: 0.7 microseconds of processor time an item, compaction included,
+ * against 2.6 for a write batch with its flush. More follows from it:
  *
  * K1  A batch is one file and one manifest edit: it is there whole or not at all, and durable when KV_WRITE completes.
  *     KV_FLUSH has nothing left to do, and no memtable can be lost.
@@ -44,7 +44,7 @@ struct rocks {
     rocksdb_readoptions_t *read_options;
     rocksdb_envoptions_t *env_options;
     rocksdb_ingestexternalfileoptions_t *ingest_options;
-    char *incoming;           /* folder of files not yet ingested */
+    char *incoming;            /* folder of files not yet ingested */
     atomic_uint_fast64_t next; /* number of the next one */
 };
 
@@ -267,8 +267,8 @@ static enum status write_batch(struct rocks *rocks, struct slice batch)
 static enum status get(struct rocks *rocks, struct kv_request *request)
 {
     char *error = NULL;
-    rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned(rocks->db, rocks->read_options, (const char *)request->key.data,
-                                                         request->key.length, &error);
+    rocksdb_pinnableslice_t *pinned = rocksdb_get_pinned(rocks->db, rocks->read_options,
+                                                         (const char *)request->key.data, request->key.length, &error);
     if (error) return status_of_error(error);
     if (!pinned) return STATUS_NOT_FOUND;
     size_t length = 0;

@@ -266,7 +266,8 @@ static void visit_system_put(void *user, enum kv_batch_op op, struct slice key, 
     visitor->visit(visitor->user, key, value);
 }
 
-void store_visit_system(struct store *store, void (*visit)(void *user, struct slice key, struct slice value), void *user)
+void store_visit_system(struct store *store, void (*visit)(void *user, struct slice key, struct slice value),
+                        void *user)
 {
     struct system_visitor visitor = {visit, user};
     enum status status = kv_batch_visit(buffer_slice(&store->system_found), visit_system_put, &visitor);
@@ -291,7 +292,8 @@ static bool load_item(void *user, struct slice key, struct slice value)
         return false;
     }
     uint8_t section = key.data[PARTITION_PREFIX_BYTES];
-    if (key.length < STORE_ITEM_PREFIX_BYTES || section < SECTION_ITEMS || section >= SECTION_ITEMS + SPACE_KIND_COUNT) {
+    if (key.length < STORE_ITEM_PREFIX_BYTES || section < SECTION_ITEMS ||
+        section >= SECTION_ITEMS + SPACE_KIND_COUNT) {
         loading->status = STATUS_CORRUPT;
         return false;
     }
@@ -330,6 +332,7 @@ enum status store_partition_open(struct store *store, uint64_t table, uint16_t p
         p->spaces[kind].kind = (enum store_space_kind)kind;
         p->spaces[kind].functions = owner->functions[kind];
     }
+    p->item_bytes_guess = STORE_ITEM_BYTES_GUESS;
     p->meta_changed = true; /* a new partition has none at rest */
     for (uint32_t i = 0; i < store->found_count; i++) {
         if (store->found[i].table != table || store->found[i].partition != partition) continue;

@@ -12,14 +12,15 @@
 #include "storage/store.h"
 
 enum {
-    STORE_VERSION = 1,                     /* of keys and values at rest */
-    STORE_BATCH_BYTES_MAX = 1 << 30,       /* of one partition's write-back: it is atomic, so it is one batch */
+    STORE_VERSION = 1,               /* of keys and values at rest */
+    STORE_BATCH_BYTES_MAX = 1 << 30, /* of one partition's write-back: it is atomic, so it is one batch */
+    STORE_ITEM_BYTES_GUESS = 192,    /* in the first batch of a partition */
     STORE_SYSTEM_BYTES_MAX = 64 << 20,
-    STORE_BATCHES_UNDER_WAY_MAX = 2,       /* encoded and not yet taken by the key-value store */
+    STORE_BATCHES_UNDER_WAY_MAX = 2, /* encoded and not yet taken by the key-value store */
     STORE_KEY_BYTES_MAX = 1 << 20,
-    STORE_ITEM_PREFIX_BYTES = 20,          /* before the item's own key in its key at rest */
+    STORE_ITEM_PREFIX_BYTES = 20, /* before the item's own key in its key at rest */
     STORE_BUCKET_ITEMS = 7,
-    STORE_BUCKET_LOAD = 5,                 /* items a bucket, on average, when a table begins to grow */
+    STORE_BUCKET_LOAD = 5, /* items a bucket, on average, when a table begins to grow */
     STORE_BUCKETS_MOVED_PER_INSERT = 4,
     STORE_BITS_MIN = 2,
     STORE_CHUNK_ITEMS = 510,
@@ -75,8 +76,8 @@ struct store_space {
     struct store_object_functions functions;
     struct store_table table;
     uint64_t removed_lsn;
-    struct store_item_list dirty, removed;               /* of the round that gathers */
-    struct store_item_list saving, saving_removed;       /* of the round that is written back */
+    struct store_item_list dirty, removed;         /* of the round that gathers */
+    struct store_item_list saving, saving_removed; /* of the round that is written back */
 };
 
 enum write_back_state {
@@ -95,7 +96,7 @@ struct store_waiter {
 
 struct store_request {
     struct kv_request kv;
-    struct list_node node;             /* of store->under_way or store->failed */
+    struct list_node node; /* of store->under_way or store->failed */
     enum store_request_kind kind;
     uint64_t sequence;                 /* writes: their order; a flush: the last write before it */
     struct store_partition *partition; /* WRITE_BACK; NULL when it was dropped meanwhile */
@@ -112,18 +113,18 @@ struct store_partition {
     uint16_t number;
     struct store_partition_owner owner;
     struct store_space spaces[SPACE_KIND_COUNT];
-    uint32_t round;              /* parity picks the dirty mark of the round that gathers */
+    uint32_t round; /* parity picks the dirty mark of the round that gathers */
     bool meta_changed;
     enum write_back_state state;
     struct list_node queue_node; /* of store->write_backs, while ENCODING or READY */
     struct store_request *request;
-    struct buffer meta;          /* as of applied_lsn */
-    uint64_t applied_lsn;        /* of the write-back under way */
-    uint64_t written_lsn;        /* given to the key-value store */
+    struct buffer meta;   /* as of applied_lsn */
+    uint64_t applied_lsn; /* of the write-back under way */
+    uint64_t written_lsn; /* given to the key-value store */
     uint64_t written_sequence;
     uint64_t flushed_lsn;
-    uint64_t batch_bytes_last;   /* a guess for the next one */
-    uint64_t batch_items_last;
+    uint64_t batch_items;      /* of the batch being made */
+    uint64_t item_bytes_guess; /* what one takes in a batch, by the last one */
 };
 
 struct store_found {
@@ -136,28 +137,28 @@ struct store {
     struct store_config config;
     struct kv_port kv;
     struct list partitions;
-    struct list write_backs;         /* partitions, in the order they began */
-    struct list under_way, failed;   /* requests */
+    struct list write_backs;       /* partitions, in the order they began */
+    struct list under_way, failed; /* requests */
     uint32_t batches_under_way;
-    uint64_t write_sequence;         /* of the last write given to the key-value store */
+    uint64_t write_sequence; /* of the last write given to the key-value store */
     uint64_t flushed_sequence;
     bool flush_under_way, flush_wanted;
     bool system_under_way;
-    struct buffer system;            /* puts not yet given to the key-value store */
-    struct buffer system_found;      /* a batch too: what store_open() found */
-    bool is_formatted;               /* the format record is at rest */
+    struct buffer system;       /* puts not yet given to the key-value store */
+    struct buffer system_found; /* a batch too: what store_open() found */
+    bool is_formatted;          /* the format record is at rest */
     struct store_found *found;
     uint32_t found_count, found_capacity;
     uint64_t memory_bytes;
     uint64_t log_durable_lsn;
     enum status health;
-    struct buffer key, value;        /* scratch */
+    struct buffer key, value; /* scratch */
     /* the clock hand */
     struct store_partition *hand_partition;
     uint32_t hand_kind;
     uint64_t hand_bucket;
-    uint32_t hand_idle_spaces;       /* swept in a row without anything gained */
-    bool hand_stopped;               /* nothing can be gained until something is flushed, loaded or found again */
+    uint32_t hand_idle_spaces; /* swept in a row without anything gained */
+    bool hand_stopped;         /* nothing can be gained until something is flushed, loaded or found again */
 };
 
 /* ---- store.c: keys at rest ---- */
@@ -170,7 +171,8 @@ void store__partition_range(const struct store_partition *partition, struct buff
 struct store_item *store__table_find(const struct store_table *table, struct slice key, uint64_t hash);
 void store__table_insert(struct store_space *space, struct store_item *item);
 void store__table_remove(struct store_space *space, struct store_item *item);
-void store__table_free(struct store_space *space, void (*free_item)(struct store_space *space, struct store_item *item));
+void store__table_free(struct store_space *space,
+                       void (*free_item)(struct store_space *space, struct store_item *item));
 uint64_t store__table_positions(const struct store_table *table); /* for the clock hand: buckets, in hash order */
 /* Visit the items of position `index`; the visitor must not change the table. */
 void store__table_visit(const struct store_table *table, uint64_t index,
@@ -194,7 +196,7 @@ static inline size_t store__item_bytes(const struct store_item *item)
 
 void store__free_item(struct store_space *space, struct store_item *item); /* object too; the account is kept */
 void store__list_push(struct store_item_list *list, struct store_item *item);
-struct store_item *store__list_pop(struct store_item_list *list); /* oldest first; NULL: empty */
+struct store_item *store__list_pop(struct store_item_list *list);               /* oldest first; NULL: empty */
 void store__account_object(struct store_space *space, struct store_item *item); /* an object came */
 
 /* ---- store_write_back.c ---- */

@@ -49,7 +49,8 @@ void store__submit(struct store *store, struct store_request *request)
 static void retry_failed(struct store *store)
 {
     struct list_node *node;
-    while ((node = list_pop_front(&store->failed))) store__submit(store, CONTAINER_OF(node, struct store_request, node));
+    while ((node = list_pop_front(&store->failed)))
+        store__submit(store, CONTAINER_OF(node, struct store_request, node));
 }
 
 void store__submit_system(struct store *store)
@@ -76,10 +77,19 @@ void store_meta_changed(struct store_partition *partition, uint64_t lsn)
     partition->meta_changed = true;
 }
 
+/* Growing a batch of megabytes by copying it over and over would show as pauses: guess its size from the last one's. */
+static void reserve_batch(struct store_partition *partition)
+{
+    uint64_t guess = partition->item_bytes_guess * (partition->batch_items + partition->batch_items / 8);
+    if (guess == 0 || guess > STORE_BATCH_BYTES_MAX / 2) return;
+    uint8_t *room = buffer_reserve(&partition->request->kv.batch, (size_t)guess);
+    ASSERT(room);
+}
+
 static void begin(struct store_partition *partition, uint64_t applied_lsn)
 {
     struct store *store = partition->store;
-    uint64_t items = store_partition_dirty_count(partition);
+    partition->batch_items = store_partition_dirty_count(partition);
     for (int kind = 0; kind < SPACE_KIND_COUNT; kind++) {
         struct store_space *space = &partition->spaces[kind];
         ASSERT(!space->saving.first && !space->saving_removed.first);
@@ -97,14 +107,7 @@ static void begin(struct store_partition *partition, uint64_t applied_lsn)
     ASSERT(!partition->meta.overflowed);
     partition->request = store__request_new(REQUEST_WRITE_BACK, KV_WRITE);
     partition->request->partition = partition;
-    if (partition->batch_items_last) { /* have the batch grow in one piece */
-        uint64_t guess = partition->batch_bytes_last / partition->batch_items_last * (items + items / 8) + 4096;
-        if (guess < STORE_BATCH_BYTES_MAX / 2) {
-            uint8_t *room = buffer_reserve(&partition->request->kv.batch, (size_t)guess);
-            ASSERT(room);
-        }
-    }
-    partition->batch_items_last = items;
+    reserve_batch(partition);
     partition->state = WRITE_BACK_ENCODING;
     list_push_back(&store->write_backs, &partition->queue_node);
 }
@@ -198,7 +201,7 @@ static void finish_batch(struct store_partition *partition)
         PANIC("the write-back of table %llu partition %u exceeds %d bytes: write back more often",
               (unsigned long long)partition->table, partition->number, STORE_BATCH_BYTES_MAX);
     }
-    partition->batch_bytes_last = batch->length;
+    partition->item_bytes_guess = batch->length / (partition->batch_items + 1) + 1;
     partition->state = WRITE_BACK_READY;
 }
 
@@ -213,7 +216,8 @@ static bool work_on_batches(struct store *store, uint32_t *io_items)
             --*io_items;
             if (!encode_next(partition)) finish_batch(partition);
         }
-        if (partition->applied_lsn > store->log_durable_lsn) return false; /* B2; the log's completion comes by itself */
+        if (partition->applied_lsn > store->log_durable_lsn)
+            return false; /* B2; the log's completion comes by itself */
         list_remove(&partition->queue_node);
         partition->state = WRITE_BACK_WRITING;
         store__submit(store, partition->request);

@@ -1,14 +1,15 @@
 /* links: storage wire base */
-/* fuzz_log.c: damaged log folders. The first byte chooses how the rest is used: as a whole segment file; as batches behind a
- * right header; as records inside a batch whose checksums are right; or as damage to a log that was written whole.
- * Whatever it is, the log opens or says what is wrong; and what opens once opens again with the same records. */
+/* fuzz_log.c: damaged log folders. The first byte chooses how the rest is used: as a whole segment file; as batches
+ * behind a right header; as records to append and find again; or as damage to a log that was written whole. Whatever it
+ * is, the log opens or says what is wrong; and what opens once opens again with the same records.
+ */
 #include "base/memory.h"
-#include "storage/log_internal.h"
+#include "storage/log.h"
 #include "wire/crc32c.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { FILES_MAX = 6, SEGMENT_BYTES = 16384, REQUESTS_MAX = 8 };
+enum { FILES_MAX = 6, SEGMENT_BYTES = 16384, SEGMENT_HEADER_BYTES = 4096, REQUESTS_MAX = 8 };
 #define FOLDER_ID 77
 
 struct file {
@@ -66,7 +67,9 @@ static enum status port_read(void *world, file_handle file, uint64_t offset, uin
                              size_t *out_length)
 {
     struct folder *folder = world;
-    *out_length = offset >= SEGMENT_BYTES ? 0 : length < SEGMENT_BYTES - offset ? length : SEGMENT_BYTES - (size_t)offset;
+    *out_length = offset >= SEGMENT_BYTES           ? 0
+                  : length < SEGMENT_BYTES - offset ? length
+                                                    : SEGMENT_BYTES - (size_t)offset;
     if (*out_length) memcpy(into, folder->files[file].bytes + offset, *out_length);
     return STATUS_OK;
 }
@@ -124,11 +127,15 @@ static void complete_all(struct folder *folder, struct log *log)
         memmove(folder->requests, folder->requests + 1, (size_t)folder->requests_count * sizeof folder->requests[0]);
         request->status = STATUS_OK;
         switch (request->kind) {
-        case FILE_WRITE_SYNC: request->status = port_write_sync(folder, request->file, request->offset, request->bytes); break;
-        case FILE_PREALLOCATE: request->status = port_create(folder, request->name, request->length, &request->file); break;
+        case FILE_WRITE_SYNC:
+            request->status = port_write_sync(folder, request->file, request->offset, request->bytes);
+            break;
+        case FILE_PREALLOCATE:
+            request->status = port_create(folder, request->name, request->length, &request->file);
+            break;
         case FILE_READ:
-            request->status =
-                port_read(folder, request->file, request->offset, request->into, request->length, &request->length_done);
+            request->status = port_read(folder, request->file, request->offset, request->into, request->length,
+                                        &request->length_done);
             break;
         }
         log_on_file_done(log, request);
@@ -194,27 +201,23 @@ static struct file *first_segment(struct folder *folder)
     return &folder->files[index];
 }
 
-/* A batch with right checksums around a body that may be anything. */
-static void put_batch(uint8_t *at, struct slice body)
+/* Each byte of the input is the length of a record, which takes its bytes from the input too. */
+static void write_and_find_again(struct folder *folder, struct log *log, struct slice input)
 {
-    struct log_batch_header header = {
-        .segment = 1,
-        .body_bytes = (uint32_t)body.length,
-        .sequence = 1,
-        .first_lsn = 1,
-        .synced = {1, LOG_HEADER_BYTES},
-        .oldest = 1,
-    };
-    struct slice left = body;
-    struct log_record record;
-    uint32_t bytes, crc;
-    while (log__record_read(left, &record, &bytes, &crc) == STATUS_OK) {
-        header.records_crc = crc32c(header.records_crc, slice_of(left.data, sizeof crc));
-        header.record_count++;
-        left = slice_skip(left, bytes);
+    struct digest written = {0}, found;
+    for (size_t i = 0; i < input.length && log_segment_count(log) < 3; i++) {
+        size_t length = input.data[i] < input.length ? input.data[i] : input.length;
+        append(folder, log, slice_of(input.data, length));
+        visit(&written, &(struct log_record){
+                            .lsn = log_last_lsn(log),
+                            .kind = 3,
+                            .payload = slice_of(input.data, length),
+                            .at = {.bytes = (uint32_t)length},
+                        });
     }
-    log__batch_header_write(at, &header, FOLDER_ID);
-    if (body.length) memcpy(at + LOG_BATCH_HEADER_BYTES, body.data, body.length);
+    struct log *again = open_log(folder, &found);
+    ASSERT(again && found.records == written.records && found.crc == written.crc);
+    log_free(again);
 }
 
 static void make_folder(struct folder *folder, uint8_t mode, struct slice input)
@@ -222,13 +225,16 @@ static void make_folder(struct folder *folder, uint8_t mode, struct slice input)
     struct digest digest;
     struct log *log = open_log(folder, &digest);
     ASSERT(log);
-    size_t room = SEGMENT_BYTES - LOG_HEADER_BYTES - LOG_BATCH_HEADER_BYTES;
+    size_t room = SEGMENT_BYTES - SEGMENT_HEADER_BYTES;
     struct slice cut = slice_of(input.data, input.length < room ? input.length : room);
     struct file *segment = first_segment(folder);
     switch (mode) {
     case 0: memcpy(segment->bytes, cut.data, cut.length); break;
-    case 1: memcpy(segment->bytes + LOG_HEADER_BYTES, cut.data, cut.length); break;
-    case 2: put_batch(segment->bytes + LOG_HEADER_BYTES, cut); break;
+    case 1: memcpy(segment->bytes + SEGMENT_HEADER_BYTES, cut.data, cut.length); break;
+    case 2:
+        complete_all(folder, log);
+        write_and_find_again(folder, log, input);
+        break;
     default:
         complete_all(folder, log);
         for (uint32_t i = 0; i < 40; i++) append(folder, log, slice_of(segment->bytes, i * 37 % 1500));

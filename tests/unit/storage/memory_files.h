@@ -1,5 +1,6 @@
-/* memory_files.h: a folder of files in memory, for tests: it can lose power at any chosen step, tearing what was not synced at
- * sectors of 512 bytes and undoing renames that no folder sync followed; it can be full; and its bytes can be damaged. */
+/* memory_files.h: a folder of files in memory, for tests: it can lose power at any chosen step, tearing what was not
+ * synced at sectors of 512 bytes and undoing renames that no folder sync followed; it can be full; and its bytes can be
+ * damaged. */
 #ifndef MERIDIAN_TESTS_MEMORY_FILES_H
 #define MERIDIAN_TESTS_MEMORY_FILES_H
 
@@ -29,10 +30,10 @@ struct memory_files {
     int requests_count;
     struct prng prng;
     uint64_t bytes_max;
-    uint64_t steps;                 /* of the disk so far */
-    uint64_t crash_step;            /* power fails at this step; 0: never */
-    struct memory_files *image;     /* what the failure left, once it happened */
-    void (*on_crash)(void *user);   /* at that moment, the process still unaware */
+    uint64_t steps;               /* of the disk so far */
+    uint64_t crash_step;          /* power fails at this step; 0: never */
+    struct memory_files *image;   /* what the failure left, once it happened */
+    void (*on_crash)(void *user); /* at that moment, the process still unaware */
     void *user;
 };
 

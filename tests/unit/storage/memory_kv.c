@@ -31,6 +31,7 @@ static void free_pair(struct memory_pair *pair)
 
 static void erase(struct memory_pairs *p, size_t first, size_t end)
 {
+    if (first == end) return;
     for (size_t i = first; i < end; i++) free_pair(&p->pairs[i]);
     memmove(p->pairs + first, p->pairs + end, (p->count - end) * sizeof *p->pairs);
     p->count -= end - first;

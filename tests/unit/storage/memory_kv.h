@@ -1,5 +1,5 @@
-/* memory_kv.h: a key-value store in memory, for tests: what no flush covered is lost in a crash, but for a prefix of the
- * batches; it can be full; requests complete when the test says so. */
+/* memory_kv.h: a key-value store in memory, for tests: what no flush covered is lost in a crash, but for a prefix of
+ * the batches; it can be full; requests complete when the test says so. */
 #ifndef MERIDIAN_TESTS_MEMORY_KV_H
 #define MERIDIAN_TESTS_MEMORY_KV_H
 

@@ -22,11 +22,11 @@ struct history {
     uint64_t now_ns;
     uint32_t ids;
     bool live[IDS_MAX];
-    uint64_t lsn[IDS_MAX];               /* of the newest copy */
+    uint64_t lsn[IDS_MAX]; /* of the newest copy */
     struct log_location at[IDS_MAX];
-    bool taken[IDS_MAX];                 /* appended in this life or found by the last opening */
-    bool acknowledged[IDS_MAX];          /* durable at the moment of the crash */
-    uint64_t opened_lsn;                 /* of the last record visited */
+    bool taken[IDS_MAX];        /* appended in this life or found by the last opening */
+    bool acknowledged[IDS_MAX]; /* durable at the moment of the crash */
+    uint64_t opened_lsn;        /* of the last record visited */
     bool seen[IDS_MAX];
     struct prng prng;
     uint64_t moved, freed, rolls;
@@ -119,7 +119,8 @@ static enum status append(struct history *h)
     assert_true(id < IDS_MAX);
     enum status status;
     size_t length = size_of_id(id);
-    struct buffer *bytes = log_begin(h->log, id * 3, (uint16_t)id, id & 0x7f, length + prng_below(&h->prng, 20), &status);
+    struct buffer *bytes =
+        log_begin(h->log, id * 3, (uint16_t)id, id & 0x7f, length + prng_below(&h->prng, 20), &status);
     if (!bytes) return status;
     uint8_t payload[4096];
     fill(payload, id, length);
@@ -212,7 +213,8 @@ static void test_records_survive_in_order(void **state)
     for (int i = 0; i < 50; i++) {
         assert_int_equal(append(&h), STATUS_OK);
         if (i % 7 == 0) log_submit(h.log);
-        if (i % 11 == 0) while (h.files.requests_count) complete(&h, 0);
+        if (i % 11 == 0)
+            while (h.files.requests_count) complete(&h, 0);
     }
     assert_true(log_durable_lsn(h.log) < 50);
     settle(&h);
@@ -273,7 +275,8 @@ static void test_damage_under_a_read_is_reported(void **state)
     struct file_request *done = memory_files_complete(&h.files, h.files.requests_count - 1);
     struct log_record record;
     assert_ptr_equal(done, &request->request);
-    assert_int_equal(log__record_read(slice_of(request->bytes, done->length_done), &record, &bytes, &crc), STATUS_CORRUPT);
+    assert_int_equal(log__record_read(slice_of(request->bytes, done->length_done), &record, &bytes, &crc),
+                     STATUS_CORRUPT);
     h.files.files[file].bytes[h.at[0].offset] ^= 1;
     request->bytes[LOG_RECORD_HEADER_BYTES] ^= 1;
     log_on_file_done(h.log, done);

@@ -229,7 +229,8 @@ static void test_no_room_and_room_again(void **state)
 
 /* ---- killed ---- */
 
-/* Groups of keys are always written together: round n puts n into all keys of a group, or deletes them for every fifth n. */
+/* Groups of keys are always written together: round n puts n into all keys of a group, or deletes them for every fifth
+ * n. */
 static void fill_round(struct buffer *batch, uint32_t group, uint32_t round)
 {
     buffer_clear(batch);
@@ -268,7 +269,8 @@ NORETURN static void child(int report, uint32_t first_round)
     _exit(0); /* without closing: as a crash would */
 }
 
-/* Each group is whole: all its keys carry the round that its meta record names, which is not older than what was flushed. */
+/* Each group is whole: all its keys carry the round that its meta record names, which is not older than what was
+ * flushed. */
 static uint32_t check_groups(uint32_t flushed_round)
 {
     struct rocks *rocks = open_rocks();
