@@ -16,12 +16,18 @@ static void value_replaced(struct change *c, const struct place *at, const struc
     change_gone(c, OBJECT_REPLACED, at, v->dot);
 }
 
+/* A tombstone of the past counts as observed: where the write was made it may have been collected already. */
+static bool is_observed(const struct write *w, const struct register_value *v)
+{
+    return dot_set_has(&w->observed, v->dot) || (v->flags & VALUE_TOMBSTONE && write_covers(w, v->dot));
+}
+
 void cell_observe(struct change *c, const struct place *at, struct cell *cell)
 {
     change_withdraw_observed(c, at, &cell->values);
     for (uint32_t i = 0; i < cell->values.count;) {
         struct register_value *v = &cell->values.values[i];
-        if (!dot_set_has(&c->write->observed, v->dot)) {
+        if (!is_observed(c->write, v)) {
             i++;
             continue;
         }
@@ -140,7 +146,7 @@ bool cell_meet_delete(const struct place *at, struct cell *cell, struct delete_r
 {
     for (uint32_t i = 0; i < cell->values.count; i++) {
         struct register_value *v = &cell->values.values[i];
-        if (dot_set_has(&x->observed, v->dot)) v->flags |= VALUE_COVERED; /* in every part, as change_withdraw_all_observed */
+        if (dot_set_has(&x->observed, v->dot)) v->flags |= VALUE_COVERED; /* in every part, as change_withdraw_all */
     }
     return cell_meet_unknown(at, cell, x, deps);
 }

@@ -130,11 +130,12 @@ void change_withdraw_observed(struct change *c, const struct place *at, const st
     }
 }
 
-void change_withdraw_all_observed(struct change *c)
+void change_withdraw_all(struct change *c, const struct dot_set *observed)
 {
-    for (uint32_t i = 0; i < c->suspects.count; i++) {
+    for (uint32_t i = 0; c->ledgered && i < observed->count; i++) {
+        if (!c->ledgered->has(c->ledgered->user, observed->dots[i], slice_of(NULL, 0))) continue;
         struct object_event *event = push(c, OBJECT_WITHDRAWN);
-        event->dot = c->suspects.dots[i];
+        event->dot = observed->dots[i];
         event->every_column = true;
     }
 }

@@ -42,8 +42,8 @@ void change_withdrawn(struct change *c, const struct place *at, const struct reg
 void change_gone(struct change *c, enum object_event_type type, const struct place *at, struct dot dot);
 /* Withdraw the ledger entries of this place that the write observed and that are not in `here`. */
 void change_withdraw_observed(struct change *c, const struct place *at, const struct reg *here);
-/* Withdraw all ledger entries of all dots that the write observed: it is a delete. */
-void change_withdraw_all_observed(struct change *c);
+/* Withdraw all ledger entries of all dots that a delete observed. */
+void change_withdraw_all(struct change *c, const struct dot_set *observed);
 void change_delete_ledgered(struct change *c, const struct delete_record *x, struct dot winner);
 void change_delete_withdrawn(struct change *c, const struct delete_record *x);
 void change_conflict(struct change *c, bool before, bool after);

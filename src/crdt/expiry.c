@@ -30,7 +30,10 @@ void expiry_observe(struct change *c, struct cell *expiry)
                 i++;
                 continue;
             }
-            if (v->flags & VALUE_COVERED) change_gone(c, OBJECT_REPLACED, &expiry_place, v->dot);
+            if (v->flags & VALUE_COVERED)
+                change_gone(c, OBJECT_REPLACED, &expiry_place, v->dot);
+            else if (!(v->flags & VALUE_LEDGERED))
+                change_ledgered(c, &expiry_place, v, LEDGER_LWW_LOSER, greatest.dot);
             vv_raise(c->touches, v->dot);
             reg_remove(&expiry->values, i);
         }
@@ -96,8 +99,7 @@ static bool all_are_stable(const struct change *c, const struct cell *expiry, co
     return true;
 }
 
-bool expiry_collect(struct change *c, struct cell *expiry, const struct cell *string,
-                    const struct object_stable_view *stable)
+bool expiry_collect(struct change *c, struct cell *expiry, const struct object_stable_view *stable)
 {
     struct reg *items = &expiry->values;
     if (items->count == 0 || !all_are_stable(c, expiry, stable)) return false;
@@ -113,19 +115,13 @@ bool expiry_collect(struct change *c, struct cell *expiry, const struct cell *st
         changed = true;
     }
     ASSERT(items->count == 1);
-    bool keeps_down = false;
-    for (uint32_t i = 0; i < string->values.count; i++) keeps_down |= string->values.values[i].expire_at_ms != 0;
-    if (items->values[0].expire_at_ms != 0 || keeps_down) return changed;
-    change_gone(c, OBJECT_REPLACED, &expiry_place, items->values[0].dot);
-    reg_remove(items, 0);
-    return true;
+    return changed;
 }
 
 bool expiry_has_garbage(const struct cell *expiry)
 {
     for (uint32_t i = 0; i < expiry->values.count; i++) {
-        const struct register_value *v = &expiry->values.values[i];
-        if (!register_value_is_shown(v) || v->expire_at_ms == 0) return true;
+        if (!register_value_is_shown(&expiry->values.values[i])) return true;
     }
     return false;
 }

@@ -81,10 +81,18 @@ void object_apply(struct object *o, enum conflict_policy policy, const struct wr
 
 /* Merge a peer's whole state of the same key into ours (full copy, read repair). `ours` and `theirs` are the clocks as
  * of which the states are complete: a dot that one clock covers and its state lacks was removed there (S2).
- * `theirs_state` may be an empty object: the peer has nothing for this key. */
+ * `theirs_state` may be an empty object: the peer has nothing for this key.
+ *
+ * The ledgers are merged before the states, by the same reasoning: an entry of ours stays if theirs has it too, or their
+ * clock does not cover its dot, or object_holds(theirs_state, it); an entry of theirs is taken over if our clock does
+ * not cover its dot, or object_holds(ours, it). */
 void object_merge(struct object *o, const struct vv *ours, const struct object *theirs_state, const struct vv *theirs,
                   enum conflict_policy policy, const struct object_ledger_view *ledgered,
                   struct object_events *out_events);
+
+/* True when the dot's value in this column (no data: string, expiry or delete) is here, shown or hidden, and no delete has
+ * observed it: its entry in a peer's ledger still stands. */
+bool object_holds(const struct object *o, struct dot dot, struct slice column);
 
 /* Drop what is causally stable: effective deletes with all they hide, defeated deletes, dead counter entries. Returns
  * true if anything changed. */

@@ -36,7 +36,8 @@ static bool rival_of_write(const struct write *w, struct delete_rival *out)
     return false;
 }
 
-/* Returns true if the fate of a delete changed. */
+/* Returns true if the fate of a delete changed. The dot of an overwrite is that of the value which it wrote: who observed
+ * it replaced that value, and said nothing of the delete. */
 static bool resolve_deletes(struct change *c, struct parts *p)
 {
     bool changed = false;
@@ -111,7 +112,7 @@ static void add_delete(struct change *c, struct parts *p, enum delete_policy pol
     vv_raise(&past, (struct dot){w->dot.replica, w->dot.counter - 1});
     meet_everything(p, x, &past);
     vv_deinit(&past);
-    change_withdraw_all_observed(c);
+    change_withdraw_all(c, &w->observed);
 }
 
 /* The write replaces the key's parts of other types: a delete that spares the part written. Where it loses, both types

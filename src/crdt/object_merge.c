@@ -69,7 +69,9 @@ static void merge_deletes(struct change *c, struct parts *p, const struct vv *ou
     }
     for (uint32_t i = 0; i < q->deletes.count; i++) {
         const struct delete_record *from = &q->deletes.records[i];
-        if (!vv_covers(ours, from->dot)) meet_unknown(p, copy_record(&p->deletes, from), theirs);
+        if (vv_covers(ours, from->dot)) continue;
+        change_withdraw_all(c, &from->observed);
+        meet_unknown(p, copy_record(&p->deletes, from), theirs);
     }
 }
 
@@ -184,7 +186,7 @@ bool object_collect(struct object *o, const struct object_stable_view *stable, s
     if (changed) parts__settle_all(&c, p);
     changed |= cell_collect(&c, &string_place, &p->string, stable);
     if (p->row) changed |= collect_row(&c, p->row, stable);
-    changed |= expiry_collect(&c, &p->expiry, &p->string, stable);
+    changed |= expiry_collect(&c, &p->expiry, stable);
     changed |= collect_touches(&p->touches, stable);
     if (changed) change_conflict(&c, was_in_conflict, parts__in_conflict(p));
     object__compact(o);

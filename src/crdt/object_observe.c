@@ -162,7 +162,26 @@ enum status object_increment_prepare(const struct object *o, const struct slice 
     return STATUS_OK;
 }
 
-/* ---- for checkers ---- */
+/* ---- for ledgers and checkers ---- */
+
+static bool holds(const struct reg *values, struct dot dot)
+{
+    const struct register_value *v = reg_find(values, dot);
+    return v && !(v->flags & VALUE_COVERED);
+}
+
+bool object_holds(const struct object *o, struct dot dot, struct slice column)
+{
+    struct parts storage;
+    struct register_value value;
+    const struct parts *p = object__view(o, &storage, &value);
+    if (column.length > 0 && p->row) {
+        const struct column *found = row_find(p->row, column);
+        if (found && holds(&found->cell.values, dot)) return true;
+    }
+    if (column.length > 0) return false;
+    return holds(&p->string.values, dot) || holds(&p->expiry.values, dot) || deletes_find(&p->deletes, dot);
+}
 
 struct dot_visit {
     void (*visit)(void *user, struct dot dot, bool visible);

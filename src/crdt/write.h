@@ -16,9 +16,9 @@
 enum write_kind {
     WRITE_SET = 1,        /* string: body = value bytes, expire_at_ms, counter bases observed */
     WRITE_INCREMENT,      /* string/counter: body = birth counter, positive total, negative total */
-    WRITE_COLUMNS,        /* row: body = count, then (op, column, value or increment) */
-    WRITE_MEMBERS_ADD,    /* set: body = count, members */
-    WRITE_MEMBERS_REMOVE, /* set: body = count, members; removes the adds named by `observed` */
+    WRITE_COLUMNS,        /* row: body = count >= 1, then (op, column, value or increment) */
+    WRITE_MEMBERS_ADD,    /* set: body = count >= 1, members */
+    WRITE_MEMBERS_REMOVE, /* set: body = count >= 1, members; removes the adds named by `observed` */
     WRITE_DELETE,         /* whole object; body = delete policy u8, counter bases observed */
     WRITE_EXPIRE,         /* body = expire_at_ms, 0 to persist; observed: the expiry dot it replaces and the live dots */
     WRITE_RESTORE_MARK,   /* ledger: body = dot, new state u8: an entry was restored or dismissed */

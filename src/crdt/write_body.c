@@ -210,6 +210,7 @@ uint64_t body_read_expire(struct slice body)
 static void check_columns(struct reader *r, uint64_t counter)
 {
     uint64_t count = read_varint(r);
+    if (count == 0) r->failed = true;
     for (uint64_t i = 0; i < count && !r->failed; i++) {
         struct body_column c = take_column(r);
         if (c.op == COLUMN_INCREMENT && c.increment.birth > counter) r->failed = true;
@@ -219,6 +220,7 @@ static void check_columns(struct reader *r, uint64_t counter)
 static void check_members(struct reader *r)
 {
     uint64_t count = read_varint(r);
+    if (count == 0) r->failed = true;
     for (uint64_t i = 0; i < count && !r->failed; i++) (void)read_bytes(r);
 }
 

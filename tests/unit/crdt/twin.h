@@ -112,7 +112,7 @@ static inline bool twin_concerns(const struct write *x, enum object_part part)
 
 static inline bool twin_is_resolved(const struct twin *t, const struct twin_seen *seen, const struct write *x)
 {
-    for (uint32_t i = 0; i < t->count; i++) {
+    for (uint32_t i = 0; i < t->count && x->kind == WRITE_DELETE; i++) {
         if (seen->has[i] && dot_set_has(&t->writes[i].write.observed, x->dot)) return true;
     }
     return false;

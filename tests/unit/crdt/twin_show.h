@@ -32,18 +32,32 @@ static inline bool twin_writes_slot(const struct write *w, const struct twin_slo
     return true;
 }
 
+enum twin_fate { TWIN_NOT_HERE, TWIN_REPLACED, TWIN_HIDDEN, TWIN_LEDGERED, TWIN_SHOWN };
+
+static inline enum twin_fate twin_fate_in_slot(const struct twin *t, const struct twin_seen *seen,
+                                               const struct write *u, const struct twin_slot *slot);
+
+/* A tombstone of the past that had not lost there: observed, even if the writer's replica had collected it. */
+static inline bool twin_outlived_tombstone(const struct twin *t, const struct write *u, const struct write *w,
+                                           const struct twin_slot *slot)
+{
+    struct twin_seen past = {.has = {false}};
+    for (uint32_t i = 0; i < t->count; i++) past.has[i] = twin_before(&t->writes[i].write, w);
+    return twin_before(u, w) && twin_fate_in_slot(t, &past, u, slot) != TWIN_LEDGERED;
+}
+
 static inline bool twin_is_replaced(const struct twin *t, const struct twin_seen *seen, const struct write *u,
                                     const struct twin_slot *slot)
 {
-    bool ignored;
+    bool ignored, tombstone;
+    (void)twin_writes_slot(u, slot, &tombstone);
     for (uint32_t i = 0; i < t->count; i++) {
         const struct write *w = &t->writes[i].write;
-        if (seen->has[i] && twin_writes_slot(w, slot, &ignored) && dot_set_has(&w->observed, u->dot)) return true;
+        if (!seen->has[i] || !twin_writes_slot(w, slot, &ignored)) continue;
+        if (dot_set_has(&w->observed, u->dot) || (tombstone && twin_outlived_tombstone(t, u, w, slot))) return true;
     }
     return false;
 }
-
-enum twin_fate { TWIN_NOT_HERE, TWIN_REPLACED, TWIN_HIDDEN, TWIN_LEDGERED, TWIN_SHOWN };
 
 static inline enum twin_fate twin_fate_in_slot(const struct twin *t, const struct twin_seen *seen,
                                                const struct write *u, const struct twin_slot *slot)

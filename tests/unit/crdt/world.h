@@ -113,11 +113,15 @@ static inline void world_merge(struct world *world, struct world_replica *r, con
         const struct ledger_line *line = &r->ledger.lines[i];
         struct slice column = line->column == '-' ? slice_of("", 0) : slice_of(&line->column, 1);
         bool is_theirs = ledger_book_has((void *)(uintptr_t)&peer->ledger, line->dot, column);
-        if (is_theirs || !vv_covers(&peer->clock, line->dot)) ledger_book_add(&merged, line->dot, line->column);
+        bool they_hold = object_holds(peer->object, line->dot, column);
+        if (is_theirs || they_hold || !vv_covers(&peer->clock, line->dot))
+            ledger_book_add(&merged, line->dot, line->column);
     }
     for (uint32_t i = 0; i < peer->ledger.count; i++) {
         const struct ledger_line *line = &peer->ledger.lines[i];
-        if (!vv_covers(&r->clock, line->dot)) ledger_book_add(&merged, line->dot, line->column);
+        struct slice column = line->column == '-' ? slice_of("", 0) : slice_of(&line->column, 1);
+        if (!vv_covers(&r->clock, line->dot) || object_holds(r->object, line->dot, column))
+            ledger_book_add(&merged, line->dot, line->column);
     }
     r->ledger = merged;
     struct object_ledger_view view = {.user = &r->ledger, .has = ledger_book_has};
@@ -260,7 +264,7 @@ static inline void world_members(struct world *world, struct world_replica *r, e
     struct slice members[TWIN_NAMES];
     uint32_t count = 0;
     for (int n = 0; n < TWIN_NAMES; n++) {
-        if (!prng_chance(&world->prng, 1, 2)) continue;
+        if (!prng_chance(&world->prng, 1, 2) && !(n == TWIN_NAMES - 1 && count == 0)) continue;
         members[count++] = slice_of_string(twin_members[n]);
         object_observe_member(r->object, 0, members[count - 1], &t->write.observed);
     }
