@@ -74,6 +74,7 @@ struct rest_meta {             /* found at rest while opening, until its table i
 struct reservation {           /* a name that is being created (task of another node's or our TABLE CREATE) */
     char name[TABLE_NAME_BYTES_MAX + 1];
     uint64_t token;            /* of the creation */
+    uint8_t node;              /* which coordinates it */
     uint64_t until_ns;
 };
 enum { RESERVATIONS_MAX = 32 };

@@ -10,6 +10,7 @@
  * A node that was away gets the table when it meets another one (peer.c, hello).
  *
  * T1  A held name is let go by install, by release, or RESERVATION_MS after it was taken.
+ *     A node creates a name once at a time; so its newer request takes over a hold that an older one of its own left.
  * T2  The reply says UNKNOWN from the moment the first install was sent until each region has confirmed one (S8).
  */
 #include "node/shard_internal.h"
@@ -102,6 +103,13 @@ static void shard_reserved(struct task *task, uint32_t part, enum call_outcome o
     reserve_part_done(task);
 }
 
+static void take_over(struct shard *s, const char *name, uint8_t node)
+{
+    for (uint32_t i = s->reservations_count; i-- > 0;) {
+        if (s->reservations[i].node == node && strcmp(s->reservations[i].name, name) == 0) remove_reservation(s, i);
+    }
+}
+
 /* Why the name can't be held, or NULL. */
 static const char *reserve_refusal(struct shard *s, const struct reserve_work *w)
 {
@@ -112,11 +120,12 @@ static const char *reserve_refusal(struct shard *s, const struct reserve_work *w
     return NULL;
 }
 
-static void hold(struct shard *s, const struct reserve_work *w)
+static void hold(struct shard *s, const struct reserve_work *w, uint8_t node)
 {
     struct reservation *r = &s->reservations[s->reservations_count++];
     memcpy(r->name, w->name, sizeof r->name);
     r->token = w->token;
+    r->node = node;
     r->until_ns = s->now.mono_ns + RESERVATION_MS * 1000000ull;
 }
 
@@ -134,13 +143,15 @@ static void serve_reserve(struct task *task)
         return;
     }
     memcpy(w->name, name.data, name.length);
+    uint8_t coordinator = task->origin == TASK_OF_CALL ? task->call_node : s->config.node;
+    take_over(s, w->name, coordinator);
     const char *refusal = reserve_refusal(s, w);
     if (refusal) {
         buffer_append_format(&task->reply, "%s", refusal);
         task__finish(task);
         return;
     }
-    hold(s, w);
+    hold(s, w, coordinator);
     task->work = w;
     task->state = TASK_WORKING;
     task->part_done = shard_reserved;
@@ -362,6 +373,11 @@ void table_protocol__create(struct task *task)
     }
     if (catalog__by_name(s, name)) {
         fail(task, "ERR the table exists already");
+        return;
+    }
+    for (uint32_t i = 0; i < s->reservations_count; i++) {
+        if (!slice_equal(slice_of_string(s->reservations[i].name), name)) continue;
+        fail(task, "UNAVAILABLE the table is being created by another request; try again");
         return;
     }
     if (contract_parse(task->args + 3, task->args_count - 3, t, &w->table.contract, &w->refusal) != STATUS_OK) {
