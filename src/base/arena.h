@@ -32,14 +32,18 @@ struct arena_mark {
     size_t used;
 };
 
-void arena_init(struct arena *arena); /* allocates nothing */
-void arena_deinit(struct arena *arena);
-void arena_reset(struct arena *arena);
-struct slice arena_copy(struct arena *arena, struct slice s);
+void arena_init(struct arena *arena);   /* allocates nothing */
+void arena_deinit(struct arena *arena); /* accepts NULL and a zeroed struct */
 
-struct arena_mark arena_mark(const struct arena *arena);
+/* Everything allocated so far is dead; chunks beyond ARENA_KEEP_BYTES go back to the heap. */
+void arena_reset(struct arena *arena);
+
+struct slice arena_copy(struct arena *arena, struct slice s); /* the same bytes, living as long as the arena's */
+
+struct arena_mark arena_mark(const struct arena *arena);        /* how much is allocated now */
 void arena_rewind(struct arena *arena, struct arena_mark mark); /* gives back what was allocated since the mark */
 
+/* Where the current chunk has no room: for arena_alloc() only. */
 void *arena__alloc_slow(struct arena *arena, size_t bytes);
 
 /* 16-byte aligned, uninitialised, never NULL. */

@@ -14,7 +14,9 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/* What the macros below call. Each writes one line to standard error and aborts. */
 NORETURN void assert_fail(const char *file, int line, const char *fact);
+/* The same with a formatted reason. */
 NORETURN PRINTF_LIKE(3, 4) void panic_at(const char *file, int line, const char *format, ...);
 
 #define ASSERT(fact) (LIKELY(fact) ? (void)0 : assert_fail(__FILE__, __LINE__, #fact))

@@ -24,9 +24,12 @@ struct buffer {
 void buffer_init(struct buffer *b, size_t bytes_max); /* allocates nothing */
 void buffer_deinit(struct buffer *b);                 /* accepts NULL and a zeroed struct */
 void buffer_clear(struct buffer *b);                  /* length 0, not overflowed, memory kept */
+
+/* Append as printf() would write, without the end mark. Not for the hot path. */
 PRINTF_LIKE(2, 3) void buffer_append_format(struct buffer *b, const char *format, ...);
-void buffer_append_i64(struct buffer *b, int64_t value); /* decimal, fast */
-void buffer_append_u64(struct buffer *b, uint64_t value);
+
+void buffer_append_i64(struct buffer *b, int64_t value);  /* decimal, fast */
+void buffer_append_u64(struct buffer *b, uint64_t value); /* the same, unsigned */
 
 /* Drop the first `count` bytes, moving the rest to the front. */
 void buffer_consume(struct buffer *b, size_t count);

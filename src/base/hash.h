@@ -5,6 +5,7 @@
 
 #include "base/slice.h"
 
+/* XXH3, 64 bits. */
 uint64_t hash_bytes(struct slice s, uint64_t seed);
 uint64_t hash_key(
     struct slice key); /* seed 0; the partition is taken from the low bits, the scan order from the whole */

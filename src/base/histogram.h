@@ -22,15 +22,15 @@ struct histogram {
     uint64_t counts[HISTOGRAM_BUCKETS];
 };
 
-void histogram_init(struct histogram *h); /* empty; also empties one in use */
-void histogram_record(struct histogram *h, uint64_t value);
-void histogram_record_many(struct histogram *h, uint64_t value, uint64_t count);
-void histogram_merge(struct histogram *h, const struct histogram *other);
+void histogram_init(struct histogram *h);                   /* empty; also empties one in use */
+void histogram_record(struct histogram *h, uint64_t value); /* count one value; never fails, never allocates */
+void histogram_record_many(struct histogram *h, uint64_t value, uint64_t count); /* the same value `count` times */
+void histogram_merge(struct histogram *h, const struct histogram *other);        /* as if `h` had recorded both */
 
-uint64_t histogram_count(const struct histogram *h);
-uint64_t histogram_min(const struct histogram *h); /* 0 while empty */
-uint64_t histogram_max(const struct histogram *h);
-double histogram_mean(const struct histogram *h); /* 0 while empty */
+uint64_t histogram_count(const struct histogram *h); /* how many values */
+uint64_t histogram_min(const struct histogram *h);   /* exact; 0 while empty */
+uint64_t histogram_max(const struct histogram *h);   /* exact; 0 while empty */
+double histogram_mean(const struct histogram *h);    /* 0 while empty */
 
 /* The least value that at least `percent` of the values do not exceed (0 gives the minimum, 100 the maximum), rounded
  * up within its part and never beyond the true maximum. 0 while empty. */

@@ -11,9 +11,11 @@ struct prng {
 };
 
 void prng_init(struct prng *p, uint64_t seed);
-uint64_t prng_u64(struct prng *p);
+uint64_t prng_u64(struct prng *p);                                /* the next 64 bits */
 uint64_t prng_below(struct prng *p, uint64_t bound);              /* uniform in [0, bound); bound > 0 */
 uint64_t prng_range(struct prng *p, uint64_t low, uint64_t high); /* uniform in [low, high] */
+
+/* True with probability numerator / denominator. */
 bool prng_chance(struct prng *p, uint32_t numerator, uint32_t denominator);
 
 #endif

@@ -11,13 +11,13 @@
 enum { VARINT_BYTES_MAX = 10 };
 
 size_t varint_encode(uint8_t out[VARINT_BYTES_MAX], uint64_t value); /* returns the bytes used */
-size_t varint_bytes(uint64_t value);
+size_t varint_bytes(uint64_t value);                                 /* what varint_encode() would use */
 
 void write_varint(struct buffer *b, uint64_t value);
-void write_zigzag(struct buffer *b, int64_t value);
+void write_zigzag(struct buffer *b, int64_t value); /* a varint, small for numbers near zero of either sign */
 void write_u8(struct buffer *b, uint8_t value);
-void write_u32(struct buffer *b, uint32_t value); /* little endian, fixed */
-void write_u64(struct buffer *b, uint64_t value);
+void write_u32(struct buffer *b, uint32_t value);   /* little endian, fixed */
+void write_u64(struct buffer *b, uint64_t value);   /* little endian, fixed */
 void write_bytes(struct buffer *b, struct slice s); /* varint length, then the bytes */
 
 struct reader {
@@ -26,14 +26,17 @@ struct reader {
     bool failed;
 };
 
-struct reader reader_of(struct slice s);
+struct reader reader_of(struct slice s); /* borrows the bytes; so does every slice that is read */
 int64_t read_zigzag(struct reader *r);
 uint32_t read_u32(struct reader *r);
 uint64_t read_u64(struct reader *r);
-struct slice read_bytes(struct reader *r);
-struct slice read_exact(struct reader *r, size_t length);
+struct slice read_bytes(struct reader *r);                /* a varint length, then the bytes */
+struct slice read_exact(struct reader *r, size_t length); /* a length known otherwise */
 
+/* A varint of several bytes: for read_varint() only. */
 uint64_t read__varint_long(struct reader *r);
+
+/* Make the reader a failed one, at its end. */
 void reader__fail(struct reader *r);
 
 /* True when everything was read, nothing failed and nothing is left over. */
