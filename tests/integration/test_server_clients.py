@@ -3,7 +3,6 @@
 import socket
 import struct
 import time
-import unittest
 
 import cluster
 from resp import RespError, encode
