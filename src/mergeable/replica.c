@@ -647,9 +647,14 @@ uint64_t replica_garbage_count(const struct replica *r)
 
 /* ---- upkeep ---- */
 
+uint64_t replica_flushed_lsn(const struct replica *r)
+{
+    return store_partition_flushed_lsn(r->partition);
+}
+
 bool replica_record_is_live(struct replica *r, const struct log_record *record)
 {
-    if (record->lsn > store_partition_flushed_lsn(r->partition)) return true;
+    ASSERT(record->lsn <= store_partition_flushed_lsn(r->partition)); /* S3 */
     if (record->kind != LOG_WRITE || r->peers_count == 0) return false;
     if (write_decode(record->payload, &r->incoming) != STATUS_OK) return false;
     const struct origin *o = replica__find_origin(r, r->incoming.dot.replica);

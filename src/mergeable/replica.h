@@ -166,7 +166,10 @@ uint32_t replica_peers(const struct replica *r, struct replica_now now, struct r
 uint64_t replica_garbage_count(const struct replica *r);
 
 /* ---- upkeep by the shard ---- */
-bool replica_record_is_live(struct replica *r, const struct log_record *record); /* for log_reclaim */
+uint64_t replica_flushed_lsn(const struct replica *r);                           /* written back and synced up to here (S3) */
+/* For log_reclaim. Only segments wholly at or below replica_flushed_lsn() may be asked about: copied forward, an older
+ * record would be replayed after its successors. */
+bool replica_record_is_live(struct replica *r, const struct log_record *record);
 void replica_record_moved(struct replica *r, const struct log_record *record);
 bool replica_write_back(struct replica *r);                                      /* begin one, as of the applied position */
 void replica_check(const struct replica *r);                                     /* asserts P1..P4 and structure */

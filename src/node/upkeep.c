@@ -61,6 +61,19 @@ static void step_pass(struct shard *s)
     }
 }
 
+/* A write-back may have waited for the log's sync and so missed the flush that we asked for: then ask again. */
+static bool all_is_flushed(struct shard *s)
+{
+    for (uint32_t i = 0; i < s->tables_count; i++) {
+        const struct table_slot *table = s->tables[i];
+        for (uint16_t p = 0; table->partitions && p < table->table.contract.partitions; p++) {
+            const struct replica *replica = table->partitions[p].replica;
+            if (replica && replica_flushed_lsn(replica) < s->pass_lsn) return false;
+        }
+    }
+    return true;
+}
+
 static void end_pass(struct shard *s)
 {
     s->pass_running = false;
@@ -125,6 +138,8 @@ void upkeep__step(struct shard *s)
         if (more || store_health(s->store) == STATUS_NO_SPACE) return;
         if (!s->flush_asked) {
             step_pass(s);
+        } else if (store_is_idle(s->store) && !all_is_flushed(s)) {
+            store_flush(s->store);
         } else if (store_is_idle(s->store)) {
             end_pass(s);
             s->reclaim_left = log_segment_count(s->log);
