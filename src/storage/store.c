@@ -350,12 +350,20 @@ enum status store_partition_open(struct store *store, uint64_t table, uint16_t p
     return STATUS_OK;
 }
 
-static void orphan_requests(struct list *list, const struct store_partition *partition)
+/* Requests under way outlive their partition; what failed must not be written behind the drop. */
+static void orphan_requests(struct store *store, const struct store_partition *partition)
 {
-    for (struct list_node *n = list->head.next; n != &list->head; n = n->next) {
+    for (struct list_node *n = store->under_way.head.next; n != &store->under_way.head; n = n->next) {
         struct store_request *request = CONTAINER_OF(n, struct store_request, node);
         if (request->partition == partition) request->partition = NULL;
         if (request->space && request->space->partition == partition) request->space = NULL;
+    }
+    for (struct list_node *n = store->failed.head.next, *next; n != &store->failed.head; n = next) {
+        next = n->next;
+        struct store_request *request = CONTAINER_OF(n, struct store_request, node);
+        if (request->partition != partition) continue;
+        list_remove(n);
+        store__request_free(request);
     }
 }
 
@@ -366,8 +374,7 @@ void store_partition_drop(struct store_partition *partition)
         list_remove(&partition->queue_node);
         store__request_free(partition->request);
     }
-    orphan_requests(&store->under_way, partition);
-    orphan_requests(&store->failed, partition);
+    orphan_requests(store, partition);
     struct store_request *request = store__request_new(REQUEST_DROP, KV_WRITE);
     struct buffer first, end;
     buffer_init(&first, PARTITION_PREFIX_BYTES + 1);
@@ -411,7 +418,7 @@ uint64_t store_partition_dirty_count(const struct store_partition *partition)
 bool store_is_idle(const struct store *store)
 {
     return list_is_empty(&store->under_way) && list_is_empty(&store->failed) && list_is_empty(&store->write_backs) &&
-           store->system.length == 0;
+           store->system.length == 0 && !store->flush_wanted;
 }
 
 enum status store_health(const struct store *store)

@@ -116,14 +116,15 @@ void store_on_log_durable(struct store *store, uint64_t durable_lsn);
 /* Do a slice of work: encode up to `items_max` items, submit complete batches, evict. Returns true if work is left. */
 bool store_work(struct store *store, uint32_t items_max);
 void store_flush(struct store *store); /* ask for a flush of what is written */
+void store_tick(struct store *store,
+                uint64_t now_ns); /* tries again, once a second, what the key-value store refused */
 void store_on_kv_done(struct store *store, struct kv_request *request);
 bool store_owns_request(const struct store *store, const struct kv_request *request);
 uint64_t store_partition_flushed_lsn(
     const struct store_partition *partition); /* S3: applied position durable at rest */
 uint64_t store_partition_dirty_count(const struct store_partition *partition);
 bool store_is_idle(const struct store *store);
-/* STATUS_OK, NO_SPACE while write-back can't proceed, IO. What failed is kept and tried again by the next
- * store_write_back() or store_flush(). */
+/* STATUS_OK, NO_SPACE while write-back can't proceed, IO. What failed is kept, and store_tick() tries it again. */
 enum status store_health(const struct store *store);
 
 #endif

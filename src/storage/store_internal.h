@@ -26,6 +26,8 @@ enum {
     STORE_CHUNK_ITEMS = 510,
 };
 
+#define STORE_RETRY_NS 1000000000ull /* between attempts to write what failed */
+
 enum store_item_state {
     ITEM_DIRTY_EVEN = 1 << 0, /* in the dirty list of an even round of its partition */
     ITEM_DIRTY_ODD = 1 << 1,  /* likewise, odd: while one round is written back, the other gathers */
@@ -152,6 +154,7 @@ struct store {
     uint64_t memory_bytes;
     uint64_t log_durable_lsn;
     enum status health;
+    uint64_t retry_at_ns;
     struct buffer key, value; /* scratch */
     /* the clock hand */
     struct store_partition *hand_partition;

@@ -7,7 +7,8 @@
  * B2  The log comes first: a batch is submitted only when the log is durable up to its applied position. State ahead of
  *     the log would, after a crash, hold writes that no peer can be given.
  * B3  Deletes of a round precede its puts: a key removed and inserted anew in one round is put.
- * B4  A failed write keeps its batch and is tried again, in order, with the next store_write_back() or store_flush().
+ * B4  A failed write keeps its batch, and nothing later overtakes it. It is tried again once a second (store_tick()),
+ * and so is a failed flush.
  */
 #include "storage/store_internal.h"
 
@@ -44,13 +45,6 @@ void store__submit(struct store *store, struct store_request *request)
     if (request->kind == REQUEST_WRITE_BACK) store->batches_under_way++;
     list_push_back(&store->under_way, &request->node);
     store->kv.submit(store->kv.world, &request->kv);
-}
-
-static void retry_failed(struct store *store)
-{
-    struct list_node *node;
-    while ((node = list_pop_front(&store->failed)))
-        store__submit(store, CONTAINER_OF(node, struct store_request, node));
 }
 
 void store__submit_system(struct store *store)
@@ -114,8 +108,7 @@ static void begin(struct store_partition *partition, uint64_t applied_lsn)
 
 bool store_write_back(struct store_partition *partition, uint64_t applied_lsn)
 {
-    struct store *store = partition->store;
-    retry_failed(store);
+    const struct store *store = partition->store;
     if (partition->state != WRITE_BACK_NONE) return false;
     ASSERT(applied_lsn >= partition->written_lsn);
     if (!has_changes(partition)) {
@@ -208,6 +201,7 @@ static void finish_batch(struct store_partition *partition)
 static bool work_on_batches(struct store *store, uint32_t *io_items)
 {
     if (!list_is_empty(&store->failed)) return false; /* B4: they come first */
+    if (!store->is_formatted) return false;           /* the format record, just submitted, comes before all else */
     while (!list_is_empty(&store->write_backs) && store->batches_under_way < STORE_BATCHES_UNDER_WAY_MAX) {
         struct store_partition *partition =
             CONTAINER_OF(list_first(&store->write_backs), struct store_partition, queue_node);
@@ -233,7 +227,7 @@ bool store_work(struct store *store, uint32_t items_max)
     return store__evict(store, items + 1) || more;
 }
 
-/* ---- flushing ---- */
+/* ---- flushing and trying again ---- */
 
 static void submit_flush(struct store *store)
 {
@@ -244,15 +238,27 @@ static void submit_flush(struct store *store)
     store__submit(store, request);
 }
 
+/* A flush is only worth its while behind the writes that failed. */
+static void flush_if_wanted(struct store *store)
+{
+    if (store->flush_wanted && !store->flush_under_way && list_is_empty(&store->failed)) submit_flush(store);
+}
+
 void store_flush(struct store *store)
 {
-    retry_failed(store);
     store__submit_system(store);
-    if (store->flush_under_way) {
-        store->flush_wanted = true;
-    } else {
-        submit_flush(store);
-    }
+    store->flush_wanted = true;
+    if (store->health == STATUS_OK) flush_if_wanted(store);
+}
+
+void store_tick(struct store *store, uint64_t now_ns)
+{
+    if (store->health == STATUS_OK || now_ns < store->retry_at_ns) return;
+    store->retry_at_ns = now_ns + STORE_RETRY_NS;
+    struct list_node *node;
+    while ((node = list_pop_front(&store->failed)))
+        store__submit(store, CONTAINER_OF(node, struct store_request, node));
+    flush_if_wanted(store);
 }
 
 /* ---- completions ---- */
@@ -262,7 +268,7 @@ bool store_owns_request(const struct store *store, const struct kv_request *requ
     return request->owner == store;
 }
 
-static void on_written_back(struct store *store, struct store_request *request)
+static void on_written_back(struct store_request *request)
 {
     struct store_partition *partition = request->partition;
     if (!partition) return;
@@ -271,7 +277,6 @@ static void on_written_back(struct store *store, struct store_request *request)
     partition->request = NULL;
     partition->written_lsn = partition->applied_lsn;
     partition->written_sequence = request->sequence;
-    MAYBE(store->flush_under_way);
 }
 
 static void on_flushed(struct store *store, struct store_request *request)
@@ -284,8 +289,9 @@ static void on_flushed(struct store *store, struct store_request *request)
             if (partition->written_sequence <= store->flushed_sequence) partition->flushed_lsn = partition->written_lsn;
         }
         store->hand_stopped = false;
+    } else {
+        store->flush_wanted = true;
     }
-    if (store->flush_wanted) submit_flush(store);
 }
 
 static void note_health(struct store *store, const struct store_request *request)
@@ -311,11 +317,15 @@ void store_on_kv_done(struct store *store, struct kv_request *kv_request)
         return;
     }
     switch (request->kind) {
-    case REQUEST_WRITE_BACK: on_written_back(store, request); break;
-    case REQUEST_SYSTEM: store->system_under_way = false; break;
+    case REQUEST_WRITE_BACK: on_written_back(request); break;
+    case REQUEST_SYSTEM:
+        store->system_under_way = false;
+        store->is_formatted = true; /* the first one holds that record */
+        break;
     case REQUEST_DROP: break;
     case REQUEST_FLUSH: on_flushed(store, request); break;
     case REQUEST_FETCH: store__on_fetched(store, request); break;
     }
     store__request_free(request);
+    if (store->health == STATUS_OK) flush_if_wanted(store);
 }

@@ -71,7 +71,7 @@ struct model {
     struct op ops[OPS_MAX];               /* op i has lsn i + 1 */
     uint64_t lsn, durable_lsn;
     uint32_t version[PARTITIONS][SPACE_KIND_COUNT][KEYS]; /* as of lsn; 0: absent */
-    uint64_t memory_bytes_max;
+    uint64_t memory_bytes_max, now_ns;
     struct prng prng;
     struct buffer error;
     uint64_t fetches, crashes;
@@ -305,6 +305,8 @@ static void random_step(struct model *m)
         break;
     case 9:
         if (prng_chance(&m->prng, 1, 8)) store_flush(m->store);
+        m->now_ns += prng_below(&m->prng, STORE_RETRY_NS);
+        store_tick(m->store, m->now_ns);
         break;
     case 10:
         if (prng_chance(&m->prng, 1, 100)) m->kv.full = !m->kv.full;
@@ -325,6 +327,8 @@ static void settle(struct model *m)
     m->durable_lsn = m->lsn;
     store_on_log_durable(m->store, m->durable_lsn);
     for (int round = 0; round < 4; round++) {
+        m->now_ns += 2 * STORE_RETRY_NS;
+        store_tick(m->store, m->now_ns);
         for (int p = 0; p < PARTITIONS; p++) store_write_back(m->partitions[p], m->lsn);
         do {
             while (store_work(m->store, 50)) {}
@@ -657,9 +661,48 @@ static void test_meta_alone_is_written_back(void **state)
     memory_free(m);
 }
 
+static void test_full_key_value_store_recovers_by_itself(void **state)
+{
+    (void)state;
+    struct model *m = memory_alloc(sizeof *m);
+    model_init(m, 13, UINT64_MAX);
+    for (int i = 0; i < 50; i++) change_one(m);
+    m->durable_lsn = m->lsn;
+    store_on_log_durable(m->store, m->lsn);
+    m->kv.full = true;
+    for (int p = 0; p < PARTITIONS; p++) store_write_back(m->partitions[p], m->lsn);
+    store_flush(m->store);
+    for (int i = 0; i < 5; i++) {
+        m->now_ns += 2 * STORE_RETRY_NS;
+        store_tick(m->store, m->now_ns);
+        while (store_work(m->store, 50)) {}
+        while (complete_one(m)) {}
+        assert_int_equal(store_health(m->store), STATUS_NO_SPACE);
+        assert_false(store_is_idle(m->store));
+    }
+    assert_int_equal(m->kv.live.count, 0); /* nothing overtook the format record */
+    m->kv.full = false;
+    store_tick(m->store, m->now_ns); /* not yet */
+    assert_int_equal(m->kv.requests_count, 0);
+    for (int i = 0; i < 5; i++) {
+        m->now_ns += 2 * STORE_RETRY_NS;
+        store_tick(m->store, m->now_ns);
+        while (store_work(m->store, 50)) {}
+        while (complete_one(m)) {}
+    }
+    assert_int_equal(store_health(m->store), STATUS_OK);
+    assert_true(store_is_idle(m->store));
+    store_flush(m->store);
+    while (complete_one(m)) {}
+    for (int p = 0; p < PARTITIONS; p++) assert_int_equal(store_partition_flushed_lsn(m->partitions[p]), m->lsn);
+    model_deinit(m);
+    memory_free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_full_key_value_store_recovers_by_itself),
         cmocka_unit_test(test_scan_is_stable_while_the_table_grows),
         cmocka_unit_test(test_crowded_buckets),
         cmocka_unit_test(test_memory_account_returns_to_where_it_was),
