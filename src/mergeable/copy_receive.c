@@ -246,9 +246,10 @@ static void on_range_warm(struct replica *r, const struct wait *w, enum status s
 
 /* ---- merging one hash ---- */
 
-/* The ledger of one key hash as both sides know it, decided before the states are merged and carried out after. */
+/* The ledger of one key hash as both sides know it. It is merged before the states, by the rule in object.h. */
 struct ledger_merge {
     struct replica *replica;
+    uint64_t hash;
     const struct copied_group *theirs; /* NULL: the chunk has nothing for this hash */
     struct object *const *states;      /* of their keys, in order */
     const struct vv *ours_clock, *theirs_clock;
@@ -256,52 +257,43 @@ struct ledger_merge {
     uint32_t withdraw_count, withdraw_capacity;
 };
 
-struct dot_search {
-    struct dot wanted;
-    bool found;
-};
-
-static void compare_dot(void *user, struct dot dot, bool visible)
+/* The column as object_holds() wants it: no data for what is in none. */
+static struct slice column_of(const struct ledger_entry *e)
 {
-    MAYBE(visible);
-    struct dot_search *s = user;
-    s->found |= dot_equal(dot, s->wanted);
+    return e->column.length > 0 || e->kind == LEDGER_COLUMN ? slice_of(e->column.data, e->column.length) : slice_of(NULL, 0);
 }
 
-/* Is the write of this entry what the object shows where the entry would be? For a delete: is it in effect there? */
-static bool shows(const struct object *o, const struct ledger_entry *e)
-{
-    if (e->kind == LEDGER_DELETE && e->column.length == 0) {
-        struct dot_search s = {.wanted = e->dot};
-        object_visit_dots(o, compare_dot, &s);
-        return s.found;
-    }
-    struct dot_set dots;
-    dot_set_init(&dots);
-    if (e->column.length > 0) {
-        object_observe_column(o, 0, e->column, &dots);
-    } else if (e->kind == LEDGER_EXPIRE) {
-        object_observe_expiry(o, &dots);
-    } else {
-        object_observe_string(o, 0, &dots);
-    }
-    bool found = dot_set_has(&dots, e->dot);
-    dot_set_deinit(&dots);
-    return found;
-}
-
-static bool they_show(const struct ledger_merge *m, const struct ledger_entry *e)
+static bool they_hold(const struct ledger_merge *m, const struct ledger_entry *e)
 {
     for (uint64_t i = 0; m->theirs && i < m->theirs->count[SPACE_DATA]; i++) {
-        if (shows(m->states[i], e)) return true;
+        if (object_holds(m->states[i], e->dot, column_of(e))) return true;
     }
     return false;
 }
 
+static bool we_hold(struct replica *r, const struct ledger_entry *e)
+{
+    const struct store_item *item = store_find(r->data, e->key, hash_key(e->key));
+    return item && object_holds(item->object, e->dot, column_of(e));
+}
+
+/* Is the write of this entry what the key shows? */
 static bool we_show(struct replica *r, const struct ledger_entry *e)
 {
     const struct store_item *item = store_find(r->data, e->key, hash_key(e->key));
-    return item && shows(item->object, e);
+    if (!item || (e->kind == LEDGER_DELETE && e->column.length == 0)) return false;
+    struct dot_set dots;
+    dot_set_init(&dots);
+    if (column_of(e).data) {
+        object_observe_column(item->object, 0, e->column, &dots);
+    } else if (e->kind == LEDGER_EXPIRE) {
+        object_observe_expiry(item->object, &dots);
+    } else {
+        object_observe_string(item->object, 0, &dots);
+    }
+    bool found = dot_set_has(&dots, e->dot);
+    dot_set_deinit(&dots);
+    return found;
 }
 
 static bool they_have_entry(const struct ledger_merge *m, struct slice item_key)
@@ -316,7 +308,7 @@ static bool they_have_entry(const struct ledger_merge *m, struct slice item_key)
     return false;
 }
 
-/* An entry of ours that they cover and don't have: they saw it replaced, unless it is still in sight there. */
+/* An entry of ours that they cover and don't have: they saw it replaced, unless their state still holds the write. */
 static void judge_own_entry(void *user, struct store_item *item)
 {
     struct ledger_merge *m = user;
@@ -326,7 +318,7 @@ static void judge_own_entry(void *user, struct store_item *item)
               ledger_decode(store_item_key(item), item->object, &e) == STATUS_OK;
     ASSERT(ok);
     if (!vv_covers(m->theirs_clock, place.dot)) return;
-    if (they_have_entry(m, store_item_key(item)) || they_show(m, &e)) return;
+    if (they_have_entry(m, store_item_key(item)) || they_hold(m, &e)) return;
     if (m->withdraw_count == m->withdraw_capacity) {
         m->withdraw_capacity = m->withdraw_capacity ? m->withdraw_capacity * 2 : 8;
         m->withdraw = memory_realloc(m->withdraw, m->withdraw_capacity * sizeof *m->withdraw);
@@ -340,9 +332,21 @@ static bool entry_of(struct slice key, struct slice bytes, void **out_object, st
     return *out_object && ledger_decode(key, *out_object, out) == STATUS_OK;
 }
 
-/* Before the states are merged: take those of their entries that we don't cover, and those whose write is in sight here.
- * What we cover and show no more, and have no entry of, was replaced here. object_merge() finds them in the ledger and
- * so tells a write that lost there from one that was replaced. */
+static void withdraw_own_entries(struct ledger_merge *m, uint64_t lsn)
+{
+    struct replica *r = m->replica;
+    replica__ledger_visit(r, m->hash, judge_own_entry, m);
+    for (uint32_t i = 0; i < m->withdraw_count; i++) {
+        struct store_item *item = ledger_find(r, &m->withdraw[i]);
+        ASSERT(item);
+        replica__ledger_remove_item(r, item, lsn);
+        replica__account_replaced(r, m->withdraw[i].dot);
+    }
+    memory_free(m->withdraw);
+}
+
+/* Take those of their entries that we don't cover, and those whose write only we still hold. What we cover, hold no more
+ * and have no entry of, was replaced here. object_merge() then finds in the ledger which writes lost there. */
 static void take_their_entries(struct ledger_merge *m, bool *out_taken, uint64_t lsn)
 {
     struct replica *r = m->replica;
@@ -355,7 +359,7 @@ static void take_their_entries(struct ledger_merge *m, bool *out_taken, uint64_t
         ASSERT(ok); /* check_groups() decoded it */
         struct ledger_place place = {.dot = e.dot, .key_hash = m->theirs->hash, .column_hash = replica__column_hash(e.column)};
         bool had = ledger_find(r, &place) != NULL;
-        out_taken[i] = !had && (!vv_covers(m->ours_clock, e.dot) || we_show(r, &e));
+        out_taken[i] = !had && (!vv_covers(m->ours_clock, e.dot) || (we_hold(r, &e) && !they_hold(m, &e)));
         if (had || out_taken[i]) (void)replica__ledger_take(r, key, bytes, lsn);
         hlc_observe(r->config.hlc, e.stamp);
         memory_free(object);
@@ -375,7 +379,7 @@ static void return_shown_entries(struct ledger_merge *m, const bool *taken, uint
         bool ok = entry_of(key, bytes, &object, &e);
         ASSERT(ok);
         struct ledger_place place = {.dot = e.dot, .key_hash = m->theirs->hash, .column_hash = replica__column_hash(e.column)};
-        struct store_item *item = we_show(r, &e) && e.kind != LEDGER_DELETE ? ledger_find(r, &place) : NULL;
+        struct store_item *item = we_show(r, &e) ? ledger_find(r, &place) : NULL;
         if (item) replica__ledger_remove_item(r, item, lsn);
         memory_free(object);
     }
@@ -425,7 +429,7 @@ static void merge_hash(struct replica *r, uint64_t hash, const struct copied_gro
     uint64_t keys = theirs ? theirs->count[SPACE_DATA] : 0, entries = theirs ? theirs->count[SPACE_LEDGER] : 0;
     struct object **states = memory_zalloc(keys + 1, sizeof *states);
     bool *taken = memory_zalloc(entries + 1, sizeof *taken);
-    struct ledger_merge m = {.replica = r, .theirs = theirs, .states = states, .ours_clock = &ours_clock,
+    struct ledger_merge m = {.replica = r, .hash = hash, .theirs = theirs, .states = states, .ours_clock = &ours_clock,
                              .theirs_clock = &c->clock};
     struct reader pairs = reader_of(theirs ? theirs->pairs[SPACE_DATA] : slice_of(NULL, 0));
     for (uint64_t i = 0; i < keys; i++) {
@@ -433,7 +437,7 @@ static void merge_hash(struct replica *r, uint64_t hash, const struct copied_gro
         states[i] = object_decode(read_bytes(&pairs));
         ASSERT(states[i]);
     }
-    replica__ledger_visit(r, hash, judge_own_entry, &m);
+    withdraw_own_entries(&m, lsn);
     if (theirs) take_their_entries(&m, taken, lsn);
 
     struct store_item *own[GROUP_MAX];
@@ -451,15 +455,8 @@ static void merge_hash(struct replica *r, uint64_t hash, const struct copied_gro
         merge_key(r, key, hash, states[i], &m, lsn);
     }
 
-    for (uint32_t i = 0; i < m.withdraw_count; i++) {
-        struct store_item *item = ledger_find(r, &m.withdraw[i]);
-        if (!item) continue;
-        replica__ledger_remove_item(r, item, lsn);
-        replica__account_replaced(r, m.withdraw[i].dot);
-    }
     if (theirs) return_shown_entries(&m, taken, lsn);
     for (uint64_t i = 0; i < keys; i++) object_free(states[i]);
-    memory_free(m.withdraw);
     memory_free(taken);
     memory_free(states);
     vv_deinit(&ours_clock);
