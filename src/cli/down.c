@@ -71,8 +71,8 @@ static bool stop_all(const struct local *local)
         if (kill(pids[i], SIGTERM) == 0) {
             asked++;
         } else {
-            fprintf(stderr, "meridian down: can't stop %s (process %d): %s\n", local->topology.nodes[i].id, (int)pids[i],
-                    strerror(errno));
+            fprintf(stderr, "meridian down: can't stop %s (process %d): %s\n", local->topology.nodes[i].id,
+                    (int)pids[i], strerror(errno));
             return false;
         }
     }
@@ -81,13 +81,17 @@ static bool stop_all(const struct local *local)
         char path[LOCAL_PATH_BYTES_MAX];
         local_path(local, i, ".pid", path);
         pid_t pid = local_pid(local, i);
-        if (!pid) unlink(path);
-        else fprintf(stderr, "meridian down: %s (process %d) has not ended after %d s\n", local->topology.nodes[i].id, (int)pid,
-                     DOWN_SECONDS_MAX);
+        if (!pid)
+            unlink(path);
+        else
+            fprintf(stderr, "meridian down: %s (process %d) has not ended after %d s\n", local->topology.nodes[i].id,
+                    (int)pid, DOWN_SECONDS_MAX);
     }
     if (running) return false;
-    if (asked) printf("Stopped %u node%s.", asked, asked == 1 ? "" : "s");
-    else printf("Nothing runs in %s.", local->shown);
+    if (asked)
+        printf("Stopped %u node%s.", asked, asked == 1 ? "" : "s");
+    else
+        printf("Nothing runs in %s.", local->shown);
     return true;
 }
 

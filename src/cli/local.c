@@ -34,7 +34,8 @@ bool local_init(struct local *local, const char *folder)
     }
     const char *rest = strncmp(folder, "./", 2) == 0 ? folder + 2 : folder;
     int length = snprintf(local->folder, sizeof local->folder, "%s%s%s", here, here[0] ? "/" : "", rest);
-    if (length >= (int)sizeof local->folder || snprintf(local->shown, sizeof local->shown, "%s", folder) != (int)strlen(folder)) {
+    if (length >= (int)sizeof local->folder ||
+        snprintf(local->shown, sizeof local->shown, "%s", folder) != (int)strlen(folder)) {
         fprintf(stderr, "meridian: the folder's path is too long\n");
         return false;
     }

@@ -55,7 +55,8 @@ int main(int argc, char **argv)
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) name = "help";
     if (strcmp(name, "--version") == 0) name = "version";
     for (size_t i = 0; i < sizeof subcommands / sizeof subcommands[0]; i++) {
-        if (strcmp(name, subcommands[i].name) == 0) return subcommands[i].run(argc > 1 ? argc - 1 : argc, argc > 1 ? argv + 1 : argv);
+        if (strcmp(name, subcommands[i].name) == 0)
+            return subcommands[i].run(argc > 1 ? argc - 1 : argc, argc > 1 ? argv + 1 : argv);
     }
     fprintf(stderr, "meridian: no subcommand '%s'\n\n", name);
     print_help(stderr);

@@ -10,11 +10,12 @@
 #include "contract/topology.h"
 #include "runtime/runtime.h"
 
-static const char server_usage[] = "usage: meridian server --config FILE --node ID [--shards N] [--no-wan]\n"
-                                   "  --config FILE  the cluster: nodes, links, faults (docs/configuration.md)\n"
-                                   "  --node ID      which of its nodes to run\n"
-                                   "  --shards N     event loops, one a core (default 1; fixed once the data folder is made)\n"
-                                   "  --no-wan       don't emulate the latency of the links\n";
+static const char server_usage[] =
+    "usage: meridian server --config FILE --node ID [--shards N] [--no-wan]\n"
+    "  --config FILE  the cluster: nodes, links, faults (docs/configuration.md)\n"
+    "  --node ID      which of its nodes to run\n"
+    "  --shards N     event loops, one a core (default 1; fixed once the data folder is made)\n"
+    "  --no-wan       don't emulate the latency of the links\n";
 
 struct server_options {
     const char *config, *node;
@@ -55,12 +56,16 @@ static bool parse_options(int argc, char **argv, struct server_options *o)
 {
     for (int i = 1; i < argc; i++) {
         bool has_value = i + 1 < argc;
-        if (strcmp(argv[i], "--no-wan") == 0) o->wan = false;
-        else if (strcmp(argv[i], "--config") == 0 && has_value) o->config = argv[++i];
-        else if (strcmp(argv[i], "--node") == 0 && has_value) o->node = argv[++i];
+        if (strcmp(argv[i], "--no-wan") == 0)
+            o->wan = false;
+        else if (strcmp(argv[i], "--config") == 0 && has_value)
+            o->config = argv[++i];
+        else if (strcmp(argv[i], "--node") == 0 && has_value)
+            o->node = argv[++i];
         else if (strcmp(argv[i], "--shards") == 0 && has_value) {
             if (!slice_to_u64(slice_of_string(argv[++i]), &o->shards)) return false;
-        } else return false;
+        } else
+            return false;
     }
     return o->config && o->node && o->shards >= 1 && o->shards <= 64;
 }
@@ -85,7 +90,8 @@ static enum status load(const struct server_options *o, struct runtime_config *c
     int node = topology_node_by_id(&config->topology, slice_of_string(o->node));
     if (node < 0) {
         buffer_append_format(error, "%s: no node '%s' in it; its nodes are:", o->config, o->node);
-        for (uint32_t i = 0; i < config->topology.nodes_count; i++) buffer_append_format(error, " %s", config->topology.nodes[i].id);
+        for (uint32_t i = 0; i < config->topology.nodes_count; i++)
+            buffer_append_format(error, " %s", config->topology.nodes[i].id);
         return STATUS_NOT_FOUND;
     }
     config->node = (uint8_t)node;

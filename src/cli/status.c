@@ -11,8 +11,8 @@ enum { STATUS_TIMEOUT_MS = 2000, CELL_BYTES_MAX = 80, STATUS_COLUMNS = 9 };
 static const char status_usage[] = "usage: meridian status [--dir D]\n"
                                    "  --dir D  the folder of the cluster (default " LOCAL_FOLDER_DEFAULT ")\n";
 
-static const char *const status_headings[STATUS_COLUMNS] = {"node", "region", "resp", "pid", "state", "uptime", "keys", "peers",
-                                                            "lag"};
+static const char *const status_headings[STATUS_COLUMNS] = {"node",   "region", "resp",  "pid", "state",
+                                                            "uptime", "keys",   "peers", "lag"};
 
 enum node_health { HEALTH_DOWN, HEALTH_TROUBLED, HEALTH_GOOD };
 
@@ -24,10 +24,14 @@ struct node_row {
 static void write_uptime(char *out, uint64_t seconds)
 {
     unsigned long long s = seconds;
-    if (s < 60) snprintf(out, CELL_BYTES_MAX, "%llus", s);
-    else if (s < 3600) snprintf(out, CELL_BYTES_MAX, "%llum%02llus", s / 60, s % 60);
-    else if (s < 86400) snprintf(out, CELL_BYTES_MAX, "%lluh%02llum", s / 3600, s / 60 % 60);
-    else snprintf(out, CELL_BYTES_MAX, "%llud%02lluh", s / 86400, s / 3600 % 24);
+    if (s < 60)
+        snprintf(out, CELL_BYTES_MAX, "%llus", s);
+    else if (s < 3600)
+        snprintf(out, CELL_BYTES_MAX, "%llum%02llus", s / 60, s % 60);
+    else if (s < 86400)
+        snprintf(out, CELL_BYTES_MAX, "%lluh%02llum", s / 3600, s / 60 % 60);
+    else
+        snprintf(out, CELL_BYTES_MAX, "%llud%02lluh", s / 86400, s / 3600 % 24);
 }
 
 static uint64_t info_number(struct slice info, const char *field)
@@ -61,9 +65,12 @@ static void write_lag(const struct topology_address *address, char *out)
         if (count && count->integer > 0) writes += (uint64_t)count->integer;
     }
     local_reply_deinit(&reply);
-    if (!known) snprintf(out, CELL_BYTES_MAX, "–");
-    else if (writes == 0) snprintf(out, CELL_BYTES_MAX, "none");
-    else snprintf(out, CELL_BYTES_MAX, "%llu writes, %.1f s", (unsigned long long)writes, (double)oldest_ms / 1000);
+    if (!known)
+        snprintf(out, CELL_BYTES_MAX, "–");
+    else if (writes == 0)
+        snprintf(out, CELL_BYTES_MAX, "none");
+    else
+        snprintf(out, CELL_BYTES_MAX, "%llu writes, %.1f s", (unsigned long long)writes, (double)oldest_ms / 1000);
 }
 
 static void describe_running(const struct local *local, uint32_t node, struct slice info, struct node_row *row)
@@ -109,7 +116,8 @@ static int text_width(const char *text)
     return width;
 }
 
-static void print_row(const char *const cells[STATUS_COLUMNS], const int *widths, const char *state_colour, const char *off)
+static void print_row(const char *const cells[STATUS_COLUMNS], const int *widths, const char *state_colour,
+                      const char *off)
 {
     for (int c = 0; c < STATUS_COLUMNS; c++) {
         bool last = c == STATUS_COLUMNS - 1;
@@ -122,7 +130,8 @@ static void print_row(const char *const cells[STATUS_COLUMNS], const int *widths
 static void print_table(const struct node_row *rows, uint32_t count)
 {
     bool colour = local_has_colour();
-    static const char *const colours[] = {[HEALTH_DOWN] = "\033[31m", [HEALTH_TROUBLED] = "\033[33m", [HEALTH_GOOD] = "\033[32m"};
+    static const char *const colours[] = {
+        [HEALTH_DOWN] = "\033[31m", [HEALTH_TROUBLED] = "\033[33m", [HEALTH_GOOD] = "\033[32m"};
     const char *off = colour ? "\033[0m" : "";
     int widths[STATUS_COLUMNS];
     for (int c = 0; c < STATUS_COLUMNS; c++) {

@@ -34,11 +34,12 @@ enum { UP_REGIONS = sizeof up_regions / sizeof up_regions[0] };
 /* One way, as between the real places. */
 static const uint32_t up_latency_ms[UP_REGIONS][UP_REGIONS] = {{0, 40, 100}, {40, 0, 80}, {100, 80, 0}};
 
-static const char up_usage[] = "usage: meridian up [--dir D] [--port-base P] [--nodes-per-region N] [--no-wan]\n"
-                               "  --dir D               the folder of the cluster (default " LOCAL_FOLDER_DEFAULT ")\n"
-                               "  --port-base P         clients at P+1, P+2, …; peers at P+101, …; HTTP at P+201, … (default 7100)\n"
-                               "  --nodes-per-region N  1 to 20 (default 1)\n"
-                               "  --no-wan              no emulated latency between the regions\n";
+static const char up_usage[] =
+    "usage: meridian up [--dir D] [--port-base P] [--nodes-per-region N] [--no-wan]\n"
+    "  --dir D               the folder of the cluster (default " LOCAL_FOLDER_DEFAULT ")\n"
+    "  --port-base P         clients at P+1, P+2, …; peers at P+101, …; HTTP at P+201, … (default 7100)\n"
+    "  --nodes-per-region N  1 to 20 (default 1)\n"
+    "  --no-wan              no emulated latency between the regions\n";
 
 struct up_options {
     const char *folder;
@@ -73,7 +74,8 @@ static bool parse_options(int argc, char **argv, struct up_options *o)
             return false;
         }
     }
-    return o->port_base >= 1 && o->port_base <= PORT_BASE_MAX && o->per_region >= 1 && o->per_region <= NODES_PER_REGION_MAX;
+    return o->port_base >= 1 && o->port_base <= PORT_BASE_MAX && o->per_region >= 1 &&
+           o->per_region <= NODES_PER_REGION_MAX;
 }
 
 /* ---- the cluster's file ---- */
@@ -164,7 +166,8 @@ static void become_server(const struct local *local, uint32_t node, int log)
     char config[LOCAL_PATH_BYTES_MAX], id[TOPOLOGY_NAME_BYTES_MAX];
     snprintf(config, sizeof config, "%s", local->config);
     snprintf(id, sizeof id, "%s", local->topology.nodes[node].id);
-    char *argv[] = {(char[]){"meridian"}, (char[]){"server"}, (char[]){"--config"}, config, (char[]){"--node"}, id, NULL};
+    char *argv[] = {
+        (char[]){"meridian"}, (char[]){"server"}, (char[]){"--config"}, config, (char[]){"--node"}, id, NULL};
     int nothing = open("/dev/null", O_RDONLY);
     bool ready = setsid() >= 0 && nothing >= 0 && dup2(nothing, STDIN_FILENO) >= 0 && dup2(log, STDOUT_FILENO) >= 0 &&
                  dup2(log, STDERR_FILENO) >= 0 && chdir(local->folder) == 0;
@@ -247,8 +250,11 @@ static void ask_node(const struct local *local, uint32_t node, struct up_progres
 static void show_progress(const struct up_progress *progress, uint32_t nodes, bool end)
 {
     if (!isatty(STDOUT_FILENO)) return;
-    if (end) printf("\r\033[K");
-    else printf("\rstarting: %u of %u answer, %u of %u see all others \033[K", progress->answering, nodes, progress->seeing, nodes);
+    if (end)
+        printf("\r\033[K");
+    else
+        printf("\rstarting: %u of %u answer, %u of %u see all others \033[K", progress->answering, nodes,
+               progress->seeing, nodes);
     fflush(stdout);
 }
 
@@ -257,12 +263,15 @@ static bool has_died(const struct local *local, struct up_progress *progress)
 {
     for (uint32_t i = 0; i < local->topology.nodes_count; i++) {
         int wait_status;
-        if (!progress->started[i] || waitpid(progress->started[i], &wait_status, WNOHANG) != progress->started[i]) continue;
+        if (!progress->started[i] || waitpid(progress->started[i], &wait_status, WNOHANG) != progress->started[i])
+            continue;
         show_progress(progress, local->topology.nodes_count, true);
         if (WIFSIGNALED(wait_status)) {
-            fprintf(stderr, "meridian up: %s ended by signal %d;\n", local->topology.nodes[i].id, WTERMSIG(wait_status));
+            fprintf(stderr, "meridian up: %s ended by signal %d;\n", local->topology.nodes[i].id,
+                    WTERMSIG(wait_status));
         } else {
-            fprintf(stderr, "meridian up: %s ended with exit code %d;\n", local->topology.nodes[i].id, WEXITSTATUS(wait_status));
+            fprintf(stderr, "meridian up: %s ended with exit code %d;\n", local->topology.nodes[i].id,
+                    WEXITSTATUS(wait_status));
         }
         print_log_tail(local, i);
         return true;
@@ -310,8 +319,10 @@ static void print_links(const struct topology *t)
             separator = " · ";
         }
     }
-    if (separator[0] == ' ' && separator[1] == ' ') printf("  no latency is emulated between the regions\n");
-    else printf(" (emulated)\n");
+    if (separator[0] == ' ' && separator[1] == ' ')
+        printf("  no latency is emulated between the regions\n");
+    else
+        printf(" (emulated)\n");
 }
 
 static unsigned first_port(const struct topology *t, uint32_t region)
@@ -331,8 +342,8 @@ static void print_screen(const struct local *local, uint32_t started)
     printf("%sMeridian %s:%s %u regions on this machine, %u node%s, data in %s\n\n", bold, what, off, t->regions_count,
            t->nodes_count, t->nodes_count == 1 ? "" : "s", local->shown);
     for (uint32_t i = 0; i < t->nodes_count; i++) {
-        printf("  %-10s redis-cli -p %-6u %s%s%s\n", t->regions[t->nodes[i].region], t->nodes[i].resp.port, dim, t->nodes[i].id,
-               off);
+        printf("  %-10s redis-cli -p %-6u %s%s%s\n", t->regions[t->nodes[i].region], t->nodes[i].resp.port, dim,
+               t->nodes[i].id, off);
     }
     printf("\n");
     print_links(t);
@@ -343,7 +354,8 @@ static void print_screen(const struct local *local, uint32_t started)
     printf("  redis-cli -p %u HSET users:1 name Alice && redis-cli -p %u HSET users:1 name Bob\n", b, c);
     printf("  redis-cli -p %u FAULT HEAL\n", a);
     printf("  redis-cli -p %u SIBLINGS users:1\n", a);
-    printf("\n%smeridian status%s shows what runs, %smeridian down%s stops it and keeps the data.\n", bold, off, bold, off);
+    printf("\n%smeridian status%s shows what runs, %smeridian down%s stops it and keeps the data.\n", bold, off, bold,
+           off);
 }
 
 /* ---- the command ---- */

@@ -1,10 +1,10 @@
 /* clients.c: RESP connections of one loop.
  *
- * G1  Bytes are kept here until the shard has used them; a paused connection is not read from. They are read into one buffer
- *     of the loop; only what a shard leaves of them (half a request) is copied to the connection's own.
- * G2  Replies go straight to the socket; what it does not take is queued. Above CLIENT_PENDING_BYTES_MAX the connection is
- *     not read from until half of that has left: back-pressure, never loss.
- * G3  A connection's memory is released only in its close callback.
+ * G1  Bytes are kept here until the shard has used them; a paused connection is not read from. They are read into one
+ * buffer of the loop; only what a shard leaves of them (half a request) is copied to the connection's own. G2  Replies
+ * go straight to the socket; what it does not take is queued. Above CLIENT_PENDING_BYTES_MAX the connection is not read
+ * from until half of that has left: back-pressure, never loss. G3  A connection's memory is released only in its close
+ * callback.
  */
 #include <errno.h>
 #include <netdb.h>
@@ -29,11 +29,11 @@ struct connection {
     uv_tcp_t tcp;
     struct clients *clients;
     uint64_t id;
-    struct list_node resumed;      /* in clients->resumed: paused no more, bytes to hand in */
+    struct list_node resumed; /* in clients->resumed: paused no more, bytes to hand in */
     struct buffer in;
-    size_t pending_bytes;          /* given to the socket's queue, not yet taken */
-    bool paused;                   /* by the shard */
-    bool full;                     /* by G2 */
+    size_t pending_bytes; /* given to the socket's queue, not yet taken */
+    bool paused;          /* by the shard */
+    bool full;            /* by G2 */
     bool reading;
     bool closing;
 };
@@ -42,9 +42,9 @@ struct clients {
     struct loop *loop;
     uv_tcp_t listener;
     bool listening;
-    bool held;                     /* FAULT PAUSE */
+    bool held; /* FAULT PAUSE */
     bool freed;
-    struct connection **slots;     /* index = low half of the id */
+    struct connection **slots; /* index = low half of the id */
     uint32_t slots_count, slots_capacity, open_count;
     uint64_t next_generation;
     struct list resumed;
@@ -111,8 +111,10 @@ static void set_reading(struct connection *k)
     bool wanted = !k->paused && !k->full && !k->closing && !k->clients->held;
     if (wanted == k->reading) return;
     k->reading = wanted;
-    if (wanted) uv_read_start((uv_stream_t *)&k->tcp, on_alloc, on_read);
-    else uv_read_stop((uv_stream_t *)&k->tcp);
+    if (wanted)
+        uv_read_start((uv_stream_t *)&k->tcp, on_alloc, on_read);
+    else
+        uv_read_stop((uv_stream_t *)&k->tcp);
 }
 
 static void plan_resume(struct connection *k)
@@ -389,7 +391,8 @@ static void on_listener_closed(uv_handle_t *handle)
 
 void clients__stop_listening(struct clients *c)
 {
-    if (c->listening && !uv_is_closing((uv_handle_t *)&c->listener)) uv_close((uv_handle_t *)&c->listener, on_listener_closed);
+    if (c->listening && !uv_is_closing((uv_handle_t *)&c->listener))
+        uv_close((uv_handle_t *)&c->listener, on_listener_closed);
 }
 
 void clients__free(struct clients *c)

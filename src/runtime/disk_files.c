@@ -1,8 +1,8 @@
 /* disk_files.c: pread, pwrite, fdatasync.
  *
  * F1  A request is completed only when the operating system says that it is durable.
- * F2  A new file is written with zeros, not only reserved: overwriting an unwritten extent would cost a journal commit at
- *     each sync, which is what preallocation is to spare.
+ * F2  A new file is written with zeros, not only reserved: overwriting an unwritten extent would cost a journal commit
+ * at each sync, which is what preallocation is to spare.
  */
 #include "runtime/disk_files.h"
 
@@ -118,7 +118,8 @@ static enum status port_create(void *world, const char *name, uint64_t bytes, fi
     return make_file(world, name, bytes, out_file);
 }
 
-static enum status port_read(void *world, file_handle file, uint64_t offset, uint8_t *into, size_t length, size_t *out_length)
+static enum status port_read(void *world, file_handle file, uint64_t offset, uint8_t *into, size_t length,
+                             size_t *out_length)
 {
     MAYBE(world == NULL);
     return read_all(file, offset, into, length, out_length);
@@ -198,8 +199,8 @@ struct files_port disk_files_port(struct disk_files *d)
     };
 }
 
-struct disk_files *disk_files_open(uv_loop_t *loop, const char *folder, void (*done)(void *user, struct file_request *request),
-                                   void *user)
+struct disk_files *disk_files_open(uv_loop_t *loop, const char *folder,
+                                   void (*done)(void *user, struct file_request *request), void *user)
 {
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return NULL;

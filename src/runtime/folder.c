@@ -20,7 +20,8 @@ static const char identity_format[] = "meridian data folder, version 1\nnode %63
 uint64_t random_u64(void)
 {
     uint64_t value;
-    if (getrandom(&value, sizeof value, 0) != (ssize_t)sizeof value) PANIC("the operating system gives no random numbers");
+    if (getrandom(&value, sizeof value, 0) != (ssize_t)sizeof value)
+        PANIC("the operating system gives no random numbers");
     return value;
 }
 
@@ -79,8 +80,8 @@ static enum status write_identity(struct folder *f, const char *path, const char
     if (!make_path(next, f->path, "meridian.id.new")) return STATUS_LIMIT;
     f->id = random_u64();
     f->fresh = true;
-    int length = snprintf(text, sizeof text, "meridian data folder, version 1\nnode %s\nshards %u\nid %llx\n", node, shards,
-                          (unsigned long long)f->id);
+    int length = snprintf(text, sizeof text, "meridian data folder, version 1\nnode %s\nshards %u\nid %llx\n", node,
+                          shards, (unsigned long long)f->id);
     int fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
     if (fd < 0) return STATUS_IO;
     bool written = write(fd, text, (size_t)length) == length && fsync(fd) == 0;
@@ -88,7 +89,8 @@ static enum status write_identity(struct folder *f, const char *path, const char
     return written && rename(next, path) == 0 && sync_path(f->path) ? STATUS_OK : STATUS_IO;
 }
 
-static enum status read_identity(struct folder *f, const char *path, const char *node, uint8_t shards, struct buffer *out_error)
+static enum status read_identity(struct folder *f, const char *path, const char *node, uint8_t shards,
+                                 struct buffer *out_error)
 {
     char text[256] = {0}, found_node[64] = {0};
     unsigned found_shards = 0;
@@ -101,19 +103,21 @@ static enum status read_identity(struct folder *f, const char *path, const char 
         return STATUS_VERSION;
     }
     if (strcmp(found_node, node) != 0) {
-        buffer_append_format(out_error, "%s: belongs to node %s, not %s: give each node its own data folder", f->path, found_node, node);
+        buffer_append_format(out_error, "%s: belongs to node %s, not %s: give each node its own data folder", f->path,
+                             found_node, node);
         return STATUS_VERSION;
     }
     if (found_shards != shards) {
-        buffer_append_format(out_error, "%s: was made with %u shards; their number is fixed: start with --shards %u", f->path,
-                             found_shards, found_shards);
+        buffer_append_format(out_error, "%s: was made with %u shards; their number is fixed: start with --shards %u",
+                             f->path, found_shards, found_shards);
         return STATUS_VERSION;
     }
     f->id = id;
     return STATUS_OK;
 }
 
-enum status folder_open(const char *path, const char *node, uint8_t shards, struct folder *out, struct buffer *out_error)
+enum status folder_open(const char *path, const char *node, uint8_t shards, struct folder *out,
+                        struct buffer *out_error)
 {
     struct folder f = {.lock = -1};
     char identity[FOLDER_PATH_BYTES_MAX];
@@ -125,7 +129,8 @@ enum status folder_open(const char *path, const char *node, uint8_t shards, stru
     if (status == STATUS_OK && !make_path(identity, f.path, "meridian.id")) status = STATUS_LIMIT;
     if (status == STATUS_OK) {
         bool exists = access(identity, F_OK) == 0;
-        status = exists ? read_identity(&f, identity, node, shards, out_error) : write_identity(&f, identity, node, shards);
+        status =
+            exists ? read_identity(&f, identity, node, shards, out_error) : write_identity(&f, identity, node, shards);
     }
     if (status != STATUS_OK) {
         if (out_error->length == 0) buffer_append_format(out_error, "%s: %s", path, strerror(errno));

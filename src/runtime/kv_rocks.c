@@ -29,15 +29,15 @@ static void port_submit(void *world, struct kv_request *request)
     worker_submit(request->kind == KV_GET ? k->reader : k->writer, request);
 }
 
-static enum status port_iterate(void *world, struct slice first, bool (*visit)(void *user, struct slice key, struct slice value),
-                                void *user)
+static enum status port_iterate(void *world, struct slice first,
+                                bool (*visit)(void *user, struct slice key, struct slice value), void *user)
 {
     struct kv_rocks *k = world;
     return rocks_iterate(k->rocks, first, visit, user);
 }
 
-struct kv_rocks *kv_rocks_open(uv_loop_t *loop, const char *folder, void (*done)(void *user, struct kv_request *request), void *user,
-                               char **out_error)
+struct kv_rocks *kv_rocks_open(uv_loop_t *loop, const char *folder,
+                               void (*done)(void *user, struct kv_request *request), void *user, char **out_error)
 {
     struct rocks *rocks;
     if (rocks_open(folder, &rocks, out_error) != STATUS_OK) return NULL;

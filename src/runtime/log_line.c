@@ -26,8 +26,8 @@ void log_line(char level, const char *event, const char *text)
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
-    int length = snprintf(line, sizeof line - 1, "%s.%03ldZ %-5s %s%s%s", stamp, now.tv_nsec / 1000000, level_name(level), event,
-                          text[0] ? " " : "", text);
+    int length = snprintf(line, sizeof line - 1, "%s.%03ldZ %-5s %s%s%s", stamp, now.tv_nsec / 1000000,
+                          level_name(level), event, text[0] ? " " : "", text);
     if (length < 0) return;
     if (length > (int)sizeof line - 2) length = (int)sizeof line - 2;
     for (int i = 0; i < length; i++) {

@@ -1,10 +1,11 @@
 /* loop.c: one shard on one libuv loop.
  *
- * Each turn of the loop: events are handed to the shard as they come; before the loop looks for more it ends the shard's
- * iteration, which writes at most one log batch and sends what may leave. The shard says when it wants to be called next.
+ * Each turn of the loop: events are handed to the shard as they come; before the loop looks for more it ends the
+ * shard's iteration, which writes at most one log batch and sends what may leave. The shard says when it wants to be
+ * called next.
  *
- * A paused node (FAULT PAUSE) hears only the control channel: its clients are not read from, frames wait with the peers'
- * transport, and what its disk completes is held, in order, until it goes on.
+ * A paused node (FAULT PAUSE) hears only the control channel: its clients are not read from, frames wait with the
+ * peers' transport, and what its disk completes is held, in order, until it goes on.
  */
 #include <string.h>
 #include <time.h>
@@ -50,8 +51,10 @@ static bool hold(struct loop *l, struct file_request *file, struct kv_request *k
     struct held *h = memory_zalloc(1, sizeof *h);
     h->file = file;
     h->kv = kv;
-    if (l->held_last) l->held_last->next = h;
-    else l->held_first = h;
+    if (l->held_last)
+        l->held_last->next = h;
+    else
+        l->held_first = h;
     l->held_last = h;
     return true;
 }
@@ -78,8 +81,10 @@ static void release_held(struct loop *l)
     l->held_first = l->held_last = NULL;
     while (h) {
         struct held *next = h->next;
-        if (h->file) on_file_done(l, h->file);
-        else on_kv_done(l, h->kv);
+        if (h->file)
+            on_file_done(l, h->file);
+        else
+            on_kv_done(l, h->kv);
         memory_free(h);
         h = next;
     }
@@ -208,9 +213,12 @@ bool loop__deliver_frame(struct loop *l, uint8_t node, uint8_t type, struct slic
 void loop__tell_peer(struct loop *l, uint8_t node, enum mail_kind kind)
 {
     loop__touch(l);
-    if (kind == MAIL_PEER_UP) shard_on_peer_up(l->shard, node);
-    else if (kind == MAIL_PEER_DOWN) shard_on_peer_down(l->shard, node);
-    else shard_on_peer_writable(l->shard, node);
+    if (kind == MAIL_PEER_UP)
+        shard_on_peer_up(l->shard, node);
+    else if (kind == MAIL_PEER_DOWN)
+        shard_on_peer_down(l->shard, node);
+    else
+        shard_on_peer_writable(l->shard, node);
 }
 
 /* News of a peer, for every shard of the process. */

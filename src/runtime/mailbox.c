@@ -1,5 +1,5 @@
-/* mailbox.c: many writers, one loop: a locked list and uv_async. Bounded in bytes; what does not fit is refused, and the
- * protocols above recover as they do from a lost frame.
+/* mailbox.c: many writers, one loop: a locked list and uv_async. Bounded in bytes; what does not fit is refused, and
+ * the protocols above recover as they do from a lost frame.
  */
 #include "base/memory.h"
 #include "runtime/runtime_internal.h"
@@ -70,14 +70,18 @@ bool mailbox__post(struct mailbox *m, enum mail_kind kind, uint8_t from, uint8_t
     pthread_mutex_lock(&m->mutex);
     bool fits = m->bytes + body.length <= MAILBOX_BYTES_MAX;
     if (fits) {
-        if (m->last) m->last->next = mail;
-        else m->first = mail;
+        if (m->last)
+            m->last->next = mail;
+        else
+            m->first = mail;
         m->last = mail;
         m->bytes += sizeof *mail + body.length;
     }
     pthread_mutex_unlock(&m->mutex);
-    if (!fits) memory_free(mail);
-    else uv_async_send(&m->async);
+    if (!fits)
+        memory_free(mail);
+    else
+        uv_async_send(&m->async);
     return fits;
 }
 

@@ -14,9 +14,9 @@
 
 enum {
     CHUNK_BYTES = 64 * 1024,
-    CHUNK_JOIN_NS = 200 * 1000,  /* frames due within this of a chunk's time join it */
+    CHUNK_JOIN_NS = 200 * 1000, /* frames due within this of a chunk's time join it */
     READ_BYTES = 64 * 1024,
-    UNSHAKEN_BYTES_MAX = 4096,   /* a stranger gets no more of our memory than a handshake needs */
+    UNSHAKEN_BYTES_MAX = 4096, /* a stranger gets no more of our memory than a handshake needs */
     KEEP_BYTES = 256 * 1024,
 };
 
@@ -94,8 +94,10 @@ static void parse(struct wire *w)
             break;
         }
         enum wire_taken taken = w->functions->frame(w, &frame);
-        if (taken == WIRE_LATER) wire_set_reading(w, false);
-        else used_all += used;
+        if (taken == WIRE_LATER)
+            wire_set_reading(w, false);
+        else
+            used_all += used;
     }
     w->in_parse = false;
     if (w->closing) return;
@@ -153,7 +155,8 @@ static struct chunk *chunk_for(struct wire *w, size_t frame_bytes, uint64_t rele
 {
     if (!list_is_empty(&w->chunks)) {
         struct chunk *last = CONTAINER_OF(w->chunks.head.previous, struct chunk, node);
-        if (release_ns <= last->release_ns + CHUNK_JOIN_NS && last->bytes.length + frame_bytes <= CHUNK_BYTES) return last;
+        if (release_ns <= last->release_ns + CHUNK_JOIN_NS && last->bytes.length + frame_bytes <= CHUNK_BYTES)
+            return last;
     }
     struct chunk *c = memory_zalloc(1, sizeof *c);
     c->release_ns = release_ns;
@@ -180,8 +183,10 @@ static void on_written(uv_write_t *write, int status)
     w->queued_bytes -= c->bytes.length;
     free_chunk(c);
     if (w->closing) return;
-    if (status != 0) end(w, uv_strerror(status));
-    else w->functions->sent(w);
+    if (status != 0)
+        end(w, uv_strerror(status));
+    else
+        w->functions->sent(w);
 }
 
 uint64_t wire_flush(struct wire *w, uint64_t now_ns)
@@ -236,8 +241,10 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
     struct wire *w = request->data; /* NULL: closed meanwhile */
     if (w) w->resolving = NULL;
     memory_free(request);
-    if (w && status != 0) end(w, uv_strerror(status));
-    else if (w) connect_to(w, found->ai_addr);
+    if (w && status != 0)
+        end(w, uv_strerror(status));
+    else if (w)
+        connect_to(w, found->ai_addr);
     uv_freeaddrinfo(found);
 }
 

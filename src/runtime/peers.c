@@ -4,8 +4,8 @@
  *   accepted wire   stranger ──▶ shaken (its hello named a node of this cluster, and was answered)
  *
  *   Q1  A node is up if and only if its dialled and its accepted data wire are both shaken.
- *   Q2  When either data wire of a node that is up ends, both are closed: nothing of an old connection reaches a new one.
- *   Q3  A frame of the node is handed in only while it is up; one that comes earlier waits in its wire.
+ *   Q2  When either data wire of a node that is up ends, both are closed: nothing of an old connection reaches a new
+ * one. Q3  A frame of the node is handed in only while it is up; one that comes earlier waits in its wire.
  */
 #include "runtime/peers.h"
 
@@ -26,7 +26,7 @@ enum {
     PEER_UNKNOWN = 0xFF,
     STRANGERS_MAX = 128,
     TICK_MS = 100,
-    TICK_LATE_MS = 1000,      /* a process that slept so long judges nobody's silence */
+    TICK_LATE_MS = 1000, /* a process that slept so long judges nobody's silence */
     PING_QUEUE_BYTES_MAX = 16 * 1024,
     REASON_BYTES_MAX = 256,
     LISTEN_BACKLOG = 128,
@@ -38,7 +38,7 @@ struct peer {
     uint64_t redial_ns[CHANNELS];
     uint32_t backoff_ms[CHANNELS];
     bool up;
-    bool full;                      /* its queue was found long: tell when it is short again */
+    bool full;                        /* its queue was found long: tell when it is short again */
     char complaint[REASON_BYTES_MAX]; /* last logged, so that a lasting trouble is one line */
 };
 
@@ -50,11 +50,11 @@ struct peers {
     uv_timer_t tick, release;
     struct wan wan;
     struct prng prng;
-    struct list strangers;          /* accepted, not yet introduced */
+    struct list strangers; /* accepted, not yet introduced */
     uint32_t strangers_count;
-    uint64_t cluster;               /* hash of the ids in order: indexes mean the same at both ends */
+    uint64_t cluster; /* hash of the ids in order: indexes mean the same at both ends */
     uint64_t ticked_ns;
-    uint64_t flush_ns;              /* nothing is due before */
+    uint64_t flush_ns; /* nothing is due before */
     bool paused, stopping;
     uint32_t handles_open;
     struct peer peers[TOPOLOGY_NODES_MAX];
@@ -217,8 +217,9 @@ static void complain(struct peers *p, uint8_t node, const char *event, const cha
 static enum wire_taken on_introduction(struct peers *p, struct wire *w, const struct frame *frame)
 {
     struct hello hello = {0};
-    const char *refusal = frame->flags != WIRE_FLAG_LINK || frame->type != LINK_HELLO ? "no handshake"
-                                                                                      : hello_refusal(p, frame->body, &hello);
+    const char *refusal = frame->flags != WIRE_FLAG_LINK || frame->type != LINK_HELLO
+                              ? "no handshake"
+                              : hello_refusal(p, frame->body, &hello);
     if (refusal) {
         say(p, 'W', "peer-rejected", "reason=\"%s\"", refusal);
         wire_append(w, LINK_REFUSED, WIRE_FLAG_LINK, slice_of_string(refusal), 0);
@@ -259,8 +260,10 @@ static enum wire_taken on_answer(struct peers *p, struct wire *w, const struct f
         if (!refusal && hello.channel != w->channel) refusal = "it answered for another channel";
         if (!refusal) {
             w->shaken = true;
-            if (w->channel == CHANNEL_CONTROL) p->peers[w->peer].backoff_ms[CHANNEL_CONTROL] = PEER_BACKOFF_MS_MIN;
-            else check_up(p, w->peer);
+            if (w->channel == CHANNEL_CONTROL)
+                p->peers[w->peer].backoff_ms[CHANNEL_CONTROL] = PEER_BACKOFF_MS_MIN;
+            else
+                check_up(p, w->peer);
             return w->closing ? WIRE_ENDED : WIRE_TAKEN;
         }
         snprintf(reason, sizeof reason, "%s", refusal);
@@ -325,7 +328,8 @@ static const struct wire_functions wire_callbacks = {on_connected, on_frame, on_
 
 /* ---- dialling and accepting ---- */
 
-/* Where this node reaches `node`: its own address for it, if the configuration gives one (a proxy), else the usual one. */
+/* Where this node reaches `node`: its own address for it, if the configuration gives one (a proxy), else the usual one.
+ */
 static const struct topology_address *address_of(const struct peers *p, uint8_t node)
 {
     const struct topology_node *self = &p->config.topology->nodes[p->config.node];
@@ -560,7 +564,8 @@ enum status peers_start(uv_loop_t *loop, const struct peers_config *config, cons
     const struct topology_address *address = &config->topology->nodes[config->node].peer;
     int failed = listen_at(p, address);
     if (failed) {
-        buffer_append_format(out_error, "can't listen for peers at %s:%u: %s", address->host, address->port, uv_strerror(failed));
+        buffer_append_format(out_error, "can't listen for peers at %s:%u: %s", address->host, address->port,
+                             uv_strerror(failed));
         peers_stop(p);
         return STATUS_IO;
     }

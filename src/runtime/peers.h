@@ -1,11 +1,12 @@
 /* peers.h: the connections of this node with every other node of the cluster. All of it lives on one loop.
  *
- * Each node dials every other one. Frames for X travel over the connection that we dialled; on it X answers only with the
- * handshake and keep-alives. There are two such channels for each pair: data, which passes the emulated WAN and its faults, and
- * control, which does not, so that FAULT itself gets through a cut.
+ * Each node dials every other one. Frames for X travel over the connection that we dialled; on it X answers only with
+ * the handshake and keep-alives. There are two such channels for each pair: data, which passes the emulated WAN and its
+ * faults, and control, which does not, so that FAULT itself gets through a cut.
  *
  *   a node is "up"  when our data connection to it and its data connection to us have both shaken hands;
- *   it is "down"    when either ends: then both are closed, and dialled again after a pause that grows with each failure.
+ *   it is "down"    when either ends: then both are closed, and dialled again after a pause that grows with each
+ * failure.
  *
  * A peer that breaks the protocol, or is of another cluster, version or epoch, is logged and its connection closed.
  */
@@ -17,7 +18,8 @@
 #include "node/shard.h"
 
 enum {
-    PEER_QUEUE_BYTES_MAX = 32 * 1024 * 1024, /* for one node, the emulated WAN's delay included; a larger frame goes alone */
+    PEER_QUEUE_BYTES_MAX =
+        32 * 1024 * 1024, /* for one node, the emulated WAN's delay included; a larger frame goes alone */
     PEER_BACKOFF_MS_MIN = 50,
     PEER_BACKOFF_MS_MAX = 2000,
     PEER_PING_MS = 500,
@@ -44,8 +46,8 @@ struct peers_functions {
 struct peers;
 
 /* Listen on our peer address and begin to dial. STATUS_IO: *out_error names the address and the reason. */
-MUST_USE enum status peers_start(uv_loop_t *loop, const struct peers_config *config, const struct peers_functions *functions,
-                                 struct peers **out, struct buffer *out_error);
+MUST_USE enum status peers_start(uv_loop_t *loop, const struct peers_config *config,
+                                 const struct peers_functions *functions, struct peers **out, struct buffer *out_error);
 void peers_stop(struct peers *p); /* closes everything, without events; freed by the loop's next turns */
 
 /* False: not up, or its queue is full; the frame is dropped. Control frames only need the process at the other end. */

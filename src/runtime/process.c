@@ -36,8 +36,8 @@ static void start_threads(struct process *p)
     }
 }
 
-/* Only the first loop takes the signals that stop us, and only while it serves: every other thread, RocksDB's too, inherits
- * the mask, so that a second signal can't end a process that is stopping gracefully. */
+/* Only the first loop takes the signals that stop us, and only while it serves: every other thread, RocksDB's too,
+ * inherits the mask, so that a second signal can't end a process that is stopping gracefully. */
 static void mask_stop_signals(int how)
 {
     sigset_t set;
@@ -97,12 +97,13 @@ int runtime_run(const struct runtime_config *config)
     bool opened = open_all(p, &error);
     if (opened) {
         log_format('I', "serving", "node=%s region=%s resp=%s:%u peer=%s:%u data=%s pid=%d", node->id,
-                   config->topology.regions[node->region], node->resp.host, node->resp.port, node->peer.host, node->peer.port,
-                   config->data, (int)getpid());
+                   config->topology.regions[node->region], node->resp.host, node->resp.port, node->peer.host,
+                   node->peer.port, config->data, (int)getpid());
         serve(p);
         log_format('I', "stopped", "node=%s", node->id);
     } else {
-        log_format('E', "start-failed", "node=%s reason=\"%.*s\"", node->id, (int)error.length, (const char *)error.data);
+        log_format('E', "start-failed", "node=%s reason=\"%.*s\"", node->id, (int)error.length,
+                   (const char *)error.data);
     }
     for (uint8_t i = 0; i < p->config.shards; i++) loop__close(&p->loops[i]);
     folder_close(&p->folder);

@@ -6,12 +6,12 @@
 
 struct runtime_config {
     struct topology topology;
-    uint8_t node;               /* ours */
+    uint8_t node; /* ours */
     uint8_t shards;
-    bool wan;                   /* emulate the links' latencies */
-    char data[4096];            /* the data folder */
-    uint64_t memory_bytes_max;  /* per shard: objects beyond it go cold */
-    uint64_t log_bytes_max;     /* per shard */
+    bool wan;                  /* emulate the links' latencies */
+    char data[4096];           /* the data folder */
+    uint64_t memory_bytes_max; /* per shard: objects beyond it go cold */
+    uint64_t log_bytes_max;    /* per shard */
     const char *version;
 };
 

@@ -53,9 +53,9 @@ struct process {
     struct runtime_config config;
     struct folder folder;
     struct loop loops[SHARDS_MAX];
-    struct peers *peers;                 /* loop 0 */
-    _Atomic int32_t skew_ms;             /* FAULT SKEW of this node */
-    atomic_bool paused;                  /* FAULT PAUSE of this node */
+    struct peers *peers;                          /* loop 0 */
+    _Atomic int32_t skew_ms;                      /* FAULT SKEW of this node */
+    atomic_bool paused;                           /* FAULT PAUSE of this node */
     _Atomic size_t peer_room[TOPOLOGY_NODES_MAX]; /* for the shards beyond the first */
 };
 
@@ -65,7 +65,7 @@ bool loop__listen(struct loop *l, struct buffer *out_error);
 bool loop__start_peers(struct loop *l, struct buffer *out_error); /* the first loop */
 void loop__run(struct loop *l);
 void loop__close(struct loop *l);
-void loop__touch(struct loop *l);        /* before handing an event to the shard: sets its time */
+void loop__touch(struct loop *l); /* before handing an event to the shard: sets its time */
 uint64_t loop__mono_ns(void);
 
 /* clients.c */
@@ -73,24 +73,33 @@ struct clients *clients__listen(struct loop *l, struct buffer *out_error); /* NU
 bool clients__send(struct clients *c, uint64_t client, struct slice bytes);
 void clients__close_one(struct clients *c, uint64_t client);
 void clients__pause_one(struct clients *c, uint64_t client, bool paused);
-void clients__hold_all(struct clients *c, bool held);   /* FAULT PAUSE */
-void clients__resume(struct clients *c);                /* once an iteration: hand in what resumed clients still hold */
+void clients__hold_all(struct clients *c, bool held); /* FAULT PAUSE */
+void clients__resume(struct clients *c);              /* once an iteration: hand in what resumed clients still hold */
 void clients__stop_listening(struct clients *c);
-void clients__free(struct clients *c);                  /* closes all; memory goes with the loop's last turn */
+void clients__free(struct clients *c); /* closes all; memory goes with the loop's last turn */
 
 /* mailbox.c: frames between the loops of the process */
-enum mail_kind { MAIL_SHARD_FRAME, MAIL_PEER_SEND, MAIL_PEER_FRAME, MAIL_PEER_UP, MAIL_PEER_DOWN, MAIL_PEER_WRITABLE, MAIL_PAUSED };
+enum mail_kind {
+    MAIL_SHARD_FRAME,
+    MAIL_PEER_SEND,
+    MAIL_PEER_FRAME,
+    MAIL_PEER_UP,
+    MAIL_PEER_DOWN,
+    MAIL_PEER_WRITABLE,
+    MAIL_PAUSED
+};
 struct mail {
     struct mail *next;
     enum mail_kind kind;
-    uint8_t from;            /* shard, or for PEER_*: node */
+    uint8_t from; /* shard, or for PEER_*: node */
     uint8_t type;
     bool flag;
     size_t length;
     uint8_t body[];
 };
 struct mailbox *mailbox__new(struct loop *l);
-bool mailbox__post(struct mailbox *m, enum mail_kind kind, uint8_t from, uint8_t type, bool flag, struct slice body); /* false: full */
+bool mailbox__post(struct mailbox *m, enum mail_kind kind, uint8_t from, uint8_t type, bool flag,
+                   struct slice body); /* false: full */
 void mailbox__free(struct mailbox *m);
 
 /* Frames and news of peers, from loop 0, to the shard they are for. False: the frame was hostile. */

@@ -1,8 +1,9 @@
-/* wan.h: the wide area network as one node meets it: when bytes for another node may leave, and whether they may at all.
- * Pure: links from the topology, faults as FAULT states them, time and randomness as inputs.
+/* wan.h: the wide area network as one node meets it: when bytes for another node may leave, and whether they may at
+ * all. Pure: links from the topology, faults as FAULT states them, time and randomness as inputs.
  *
- * A cut looks like silence, as a real one does: bytes wait, as TCP would keep trying, until the cut heals or the connection is
- * given up. A lost frame is one that TCP sends again: it and all behind it are late by a retransmission timeout.
+ * A cut looks like silence, as a real one does: bytes wait, as TCP would keep trying, until the cut heals or the
+ * connection is given up. A lost frame is one that TCP sends again: it and all behind it are late by a retransmission
+ * timeout.
  */
 #ifndef MERIDIAN_RUNTIME_WAN_H
 #define MERIDIAN_RUNTIME_WAN_H
@@ -28,10 +29,10 @@ void wan_set_faults(struct wan *wan, const struct fault *faults, uint32_t count)
 
 /* When a frame handed over now may leave for `to`. */
 uint64_t wan_release_ns(struct wan *wan, uint8_t to, uint64_t now_ns);
-void wan_forget(struct wan *wan, uint8_t to); /* a new connection begins without the old one's delay */
+void wan_forget(struct wan *wan, uint8_t to);               /* a new connection begins without the old one's delay */
 uint32_t wan_latency_us(const struct wan *wan, uint8_t to); /* the greatest one-way delay without loss */
 bool wan_is_cut(const struct wan *wan, uint8_t from, uint8_t to);
-bool wan_is_paused(const struct wan *wan);    /* our own node */
-int32_t wan_skew_ms(const struct wan *wan);   /* our own clock */
+bool wan_is_paused(const struct wan *wan);  /* our own node */
+int32_t wan_skew_ms(const struct wan *wan); /* our own clock */
 
 #endif

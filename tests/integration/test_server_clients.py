@@ -61,7 +61,8 @@ class ClientsTest(cluster.TestCase):
             connection.send_bytes(encode(("ECHO", value))[-1000:])
         for connection in connections:
             self.assertEqual(value, connection.read())
-        cluster.wait_until(lambda: resident_bytes(self.node.pid) < before + 64 * MIB, "buffers of idle clients are given back")
+        cluster.wait_until(lambda: resident_bytes(self.node.pid) < before + 64 * MIB,
+                           "buffers of idle clients are given back")
         for connection in connections:
             connection.close()
 
@@ -113,7 +114,8 @@ class ShardsTest(cluster.TestCase):
             replies = connection.pipeline(*[("SET", "s:%d" % i, i) for i in range(1000)])
             self.assertEqual({"OK"}, set(replies))
         for node in c:
-            cluster.wait_until(lambda node=node: node.call("GET", "s:999") == "999", "the last key arrives at " + node.id)
+            cluster.wait_until(lambda node=node: node.call("GET", "s:999") == "999",
+                               "the last key arrives at " + node.id)
         for _ in range(4):
             for node in c:
                 with node.connect() as connection:

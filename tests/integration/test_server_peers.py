@@ -111,12 +111,15 @@ class HostileTest(cluster.TestCase):
 
     def test_strangers_are_refused(self):
         for data in (b"GET / HTTP/1.1\r\n\r\n" * 10, b"PING\r\n" * 1000, bytes(HEADER_BYTES), b"\xff" * 64,
-                     struct.pack("<IBBH", 0x7FFFFFFF, 1, 1, 0) + bytes(4), frame(9, 0, b"no hello"), frame(HELLO, LINK, b""),
-                     struct.pack("<IBBHI", 1 << 20, 1, 1, 0, 0) + bytes(8192), self.hello(magic=1), self.hello(version=9),
+                     struct.pack("<IBBH", 0x7FFFFFFF, 1, 1, 0) + bytes(4), frame(9, 0, b"no hello"),
+                     frame(HELLO, LINK, b""),
+                     struct.pack("<IBBHI", 1 << 20, 1, 1, 0, 0) + bytes(8192), self.hello(magic=1),
+                     self.hello(version=9),
                      self.hello(channel=7), self.hello(), self.hello(tail=b"x")):
             self.send(data)
         said = self.node.log_text()
-        for reason in ("does not speak this protocol", "another version", "malformed", "lists other nodes", "damaged frame"):
+        for reason in ("does not speak this protocol", "another version", "malformed", "lists other nodes",
+                       "damaged frame"):
             self.assertIn(reason, said)
         self.assertEqual(1, connected_peers(self.node))
 
@@ -180,7 +183,8 @@ class ConnectionTest(cluster.TestCase):
         self.assertGreaterEqual(relay.connections, 1)
         relay.passes.clear()
         for node in c:
-            cluster.wait_until(lambda node=node: connected_peers(node) == 0, "%s notices the dead proxy" % node.id, seconds=15)
+            cluster.wait_until(lambda node=node: connected_peers(node) == 0,
+                               "%s notices the dead proxy" % node.id, seconds=15)
         c["eu-1"].call("SET", "k", "v")
         relay.passes.set()
         wait_connected(c)
@@ -241,7 +245,8 @@ class FaultTest(cluster.TestCase):
         self.a.call("FAULT", "LATENCY", "us-east", "eu", "300")
         self.assertGreaterEqual(min(self.arrival_ms(self.a, self.b, "slow:%d" % i) for i in range(3)), 295)
         self.a.call("FAULT", "HEAL")
-        cluster.wait_until(lambda: self.arrival_ms(self.a, self.b, "fast:%f" % time.monotonic()) < 100, "it is fast again")
+        cluster.wait_until(lambda: self.arrival_ms(self.a, self.b, "fast:%f" % time.monotonic()) < 100,
+                           "it is fast again")
 
     def test_long_latency_is_not_taken_for_silence(self):
         self.a.call("FAULT", "LATENCY", "us-east", "eu", "1500")
@@ -270,7 +275,8 @@ class FaultTest(cluster.TestCase):
 
     def test_skew(self):
         self.a.call("FAULT", "SKEW", "eu-1", "-10000")
-        cluster.wait_until(lambda: abs(int(self.b.call("TIME")[0]) + 10 - time.time()) < 2, "its clock is ten seconds late")
+        cluster.wait_until(lambda: abs(int(self.b.call("TIME")[0]) + 10 - time.time()) < 2,
+                           "its clock is ten seconds late")
         self.a.call("FAULT", "HEAL")
         cluster.wait_until(lambda: abs(int(self.b.call("TIME")[0]) - time.time()) < 2, "its clock is right again")
 

@@ -32,10 +32,12 @@ class ConfigurationTest(cluster.TestCase):
         self.fails(lambda text: text.replace("faults:", "fualts:"), "cluster.yaml:", "fualts")
 
     def test_a_link_of_an_unknown_region(self):
-        self.fails(lambda text: text.replace("between: [us-east, eu]", "between: [us-east, mars]"), "cluster.yaml:6:", "mars")
+        self.fails(lambda text: text.replace("between: [us-east, eu]", "between: [us-east, mars]"),
+                   "cluster.yaml:6:", "mars")
 
     def test_an_address_that_is_none(self):
-        self.fails(lambda text: text.replace("resp: 127.0.0.1:", "resp: 127.0.0.1:x", 1), "cluster.yaml:3:", "is no address")
+        self.fails(lambda text: text.replace("resp: 127.0.0.1:", "resp: 127.0.0.1:x", 1),
+                   "cluster.yaml:3:", "is no address")
 
     def test_two_nodes_of_one_name(self):
         self.fails(lambda text: text.replace("id: eu-1", "id: us-east-1"), "cluster.yaml:4:", "us-east-1")
@@ -158,7 +160,8 @@ class RestartTest(cluster.TestCase):
 
 class ProgramTest(unittest.TestCase):
     def test_words_of_the_program(self):
-        for words, code, expected in ((["help"], 0, "meridian up"), (["version"], 0, "meridian "), (["nonsense"], 2, "nonsense"),
+        for words, code, expected in ((["help"], 0, "meridian up"), (["version"], 0, "meridian "),
+                                      (["nonsense"], 2, "nonsense"),
                                       (["up", "--nonsense"], 2, "usage: meridian up"), (["status", "x"], 2, "usage"),
                                       (["down", "x"], 2, "usage")):
             done = subprocess.run([cluster.MERIDIAN, *words], capture_output=True, text=True, timeout=20, check=False)

@@ -108,7 +108,8 @@ class UpTest(unittest.TestCase):
     def test_other_options_than_the_existing_cluster(self):
         self.up("--nodes-per-region", "2", nodes=6)
         self.assertEqual(6, len(self.status()[1]))
-        for words, named in ((["--nodes-per-region", "1"], "--nodes-per-region"), (["--port-base", "9000"], "--port-base"),
+        for words, named in ((["--nodes-per-region", "1"], "--nodes-per-region"),
+                             (["--port-base", "9000"], "--port-base"),
                              (["--no-wan"], "--no-wan")):
             code, _, wrong = self.run_meridian("up", *words)
             self.assertEqual(1, code)
