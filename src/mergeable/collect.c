@@ -84,11 +84,18 @@ static bool is_stable(const void *user, struct dot dot)
 #endif
 }
 
+static void collect_item(struct replica *r, struct store_item *item);
+
+/* The key was due: what it waited for is stable. It is collected at once, before it may go cold again. */
 static void on_garbage_warm(struct replica *r, const struct wait *w, enum status status, struct slice payload)
 {
+    struct store_item *items[GROUP_MAX];
+    uint32_t count = replica__group(r->data, w->counter, items);
     (void)payload;
-    MAYBE(status == STATUS_OK);
-    replica__queue_garbage(r, w->counter);
+    if (status != STATUS_OK) replica__queue_garbage(r, w->counter);
+    for (uint32_t i = 0; i < count; i++) {
+        if (!store_item_is_cold(items[i])) collect_item(r, items[i]);
+    }
 }
 
 static void fetch_for(struct replica *r, struct store_item *item,
