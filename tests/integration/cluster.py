@@ -313,11 +313,26 @@ class Cluster:
             file.write("\n".join(lines) + "\n")
 
     def start(self):
+        """Start every node, and wait until each serves and all see each other."""
         for node in self:
             node.start(wait=False)
         for node in self:
             node.wait_ready()
+        self.wait_connected()
         return self
+
+    def wait_connected(self, seconds=START_SECONDS):
+        """Wait until every running node reaches every other running one."""
+        running = {node.id for node in self if node.is_running}
+
+        def connected():
+            for node in self:
+                if node.is_running:
+                    seen = [as_map(record) for record in node.call("TOPOLOGY", "NODES")]
+                    if any(record["state"] not in ("up", "self") for record in seen if record["node"] in running):
+                        return False
+            return True
+        wait_until(connected, "all nodes see each other", seconds)
 
     def stop(self):
         """SIGTERM to all that run, then wait for each. A node that died by itself is a failure."""
