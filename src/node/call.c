@@ -254,6 +254,9 @@ static bool is_duplicate(struct shard *s, uint8_t node, uint8_t shard, uint64_t 
     uint64_t bit = sequence % CALL_WINDOW, mask = 1ull << bit % 64;
     bool seen = w->seen[bit / 64] & mask;
     w->seen[bit / 64] |= mask;
+#ifdef PLANTED_BUG_COUNTER_DOUBLE
+    seen = false;
+#endif
     return seen;
 }
 

@@ -326,6 +326,10 @@ static bool send_front(struct client *c, uint64_t end)
 static bool release(struct client *c)
 {
     struct shard *s = c->shard;
+    uint64_t durable_lsn = s->durable_lsn;
+#ifdef PLANTED_BUG_REPLY_BEFORE_FSYNC
+    durable_lsn = log_last_lsn(s->log);
+#endif
     bool there = true;
     uint64_t end = c->marks_count ? c->out_begin : c->out_begin + c->out.length;
     while (c->marks_count && there) {
@@ -334,7 +338,7 @@ static bool release(struct client *c)
             end = mark->end;
             break;
         }
-        if (mark->lsn > s->durable_lsn) break;
+        if (mark->lsn > durable_lsn) break;
         end = mark->end;
         if (mark->state == MARK_READY) {
             there = send_front(c, end) && s->ports.client_send(s->ports.world, c->id, buffer_slice(&mark->side));

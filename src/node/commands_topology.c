@@ -1,4 +1,6 @@
 /* commands_topology.c: TOPOLOGY REGIONS, NODES, LAG: the cluster as this node sees it. */
+#include <stdlib.h>
+
 #include "node/lag.h"
 
 static void write_text(struct buffer *b, const char *name, const char *value)
@@ -76,10 +78,20 @@ static enum command_result on_lag(struct request *request)
     return COMMAND_ASYNC;
 }
 
+/* By table, then by region, whoever answered first. */
+static int compare_rows(const void *a, const void *b)
+{
+    const struct lag_row *x = a, *y = b;
+    if (x->table != y->table) return x->table < y->table ? -1 : 1;
+    if (x->from != y->from) return x->from < y->from ? -1 : 1;
+    return x->to < y->to ? -1 : x->to > y->to;
+}
+
 void lag__reply(struct task *task, const struct lag_sum *sum)
 {
     struct shard *s = task->shard;
     const struct topology *t = shard__topology(s);
+    if (sum->count > 1) qsort(sum->rows, sum->count, sizeof *sum->rows, compare_rows);
     resp_write_array(&task->reply, sum->count);
     for (uint32_t i = 0; i < sum->count; i++) {
         const struct lag_row *row = &sum->rows[i];

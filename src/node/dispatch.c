@@ -20,6 +20,9 @@ void dispatch__unknown(struct buffer *reply, const struct slice *args, size_t ar
         }
     } else if (command_is_container(args[0])) {
         buffer_append_format(&text, "ERR wrong number of arguments for '%.*s' command", word_bytes, (const char *)args[0].data);
+        for (size_t i = 0; i < text.length; i++) { /* the word in lower case, as COMMAND names it */
+            if (i > 3 && text.data[i] >= 'A' && text.data[i] <= 'Z') text.data[i] = (uint8_t)(text.data[i] + 32);
+        }
     } else {
         buffer_append_format(&text, "ERR unknown command '%.*s', with args beginning with: ", word_bytes,
                              (const char *)args[0].data);

@@ -45,7 +45,7 @@ struct shard_ports {
      * Types from PEER_FRAME_CONTROL_MIN on go out whenever that node's process runs, also while it is cut or paused. */
     bool (*peer_send)(void *world, uint8_t node, uint8_t type, struct slice body);
     size_t (*peer_room)(void *world, uint8_t node);                /* bytes its queue takes now; 0 when not connected */
-    /* One frame to another shard of this process; bounded likewise. */
+    /* One frame to another shard of this process; in order, bounded likewise. */
     bool (*shard_send)(void *world, uint8_t shard, uint8_t type, struct slice body);
     /* The transport's whole fault list is replaced (WAN emulation stays). */
     void (*faults_changed)(void *world, const struct fault *faults, uint32_t count);

@@ -247,7 +247,10 @@ bool network__shard_send(struct world_shard *from, uint8_t to_shard, uint8_t typ
     f->from = from->index;
     f->to = to_shard;
     f->node_generation = w->nodes[from->node].generation;
-    schedule_at(&w->schedule, w->schedule.now_ns + prng_range(&w->prng, 2000, 60000), arrive, f, 0);
+    uint64_t at_ns = w->schedule.now_ns + prng_range(&w->prng, 2000, 60000);
+    if (at_ns < from->mail_ns[to_shard]) at_ns = from->mail_ns[to_shard];
+    from->mail_ns[to_shard] = at_ns;
+    schedule_at(&w->schedule, at_ns, arrive, f, 0);
     return true;
 }
 
