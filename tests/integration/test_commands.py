@@ -191,7 +191,8 @@ class ThreeRegions(cluster.TestCase):
         self.conflict_on("sib:1")
         for words in (["GET", "sib:1"], ["SET", "sib:1", "c"], ["SET", "sib:1", "c", "KEEPTTL"],
                       ["APPEND", "sib:1", "c"], ["STRLEN", "sib:1"], ["GETDEL", "sib:1"], ["GETEX", "sib:1"],
-                      ["GETRANGE", "sib:1", 0, 1], ["SETRANGE", "sib:1", 0, "c"], ["INCR", "sib:1"], ["DEL", "sib:1"], ["UNLINK", "sib:1"],
+                      ["GETRANGE", "sib:1", 0, 1], ["SETRANGE", "sib:1", 0, "c"], ["INCR", "sib:1"],
+                      ["DEL", "sib:1"], ["UNLINK", "sib:1"],
                       ["EXPIRE", "sib:1", 100], ["MSET", "sib:1", "c"], ["SETEX", "sib:1", 100, "c"]):
             with self.subTest(" ".join(map(str, words))):
                 self.assertIn("RESOLVE", self.assert_error("CONFLICT", self.us.ask(*words)))

@@ -3,8 +3,8 @@
 
 The same random commands go to Debian's Redis and to a cluster of one node, where nothing is concurrent, under RESP2 and
 under RESP3. Replies are compared with their types; only the order of unordered ones and the last digits of running
-clocks are left out. What a mergeable table can't honour (SET NX, RENAME, …) answers -CONTRACT and is not drawn here; nor
-is DBSIZE, which in both counts keys that have expired until they are removed.
+clocks are left out. What a mergeable table can't honour (SET NX, RENAME, …) answers -CONTRACT and is not drawn here,
+nor is DBSIZE, which in both counts keys that have expired until they are removed.
 """
 import os
 import random
