@@ -87,10 +87,8 @@ static void drop_losers(struct change *c, const struct place *at, struct reg *va
 static void refresh(struct change *c, const struct place *at, struct register_value *v)
 {
     uint8_t before = v->flags;
-    bool is_tombstone = before & VALUE_TOMBSTONE;
-    bool hidden = is_tombstone ? deletes_observed(c->deletes, at->part, v->dot)
-                               : deletes_hide(c->deletes, at->part, v->dot);
-    bool ledgered = hidden && !(before & VALUE_COVERED) && !is_tombstone;
+    bool hidden = deletes_hide(c->deletes, at->part, v->dot);
+    bool ledgered = hidden && !(before & VALUE_COVERED);
     v->flags &= VALUE_FLAGS_KEPT;
     if (hidden) v->flags |= VALUE_HIDDEN;
     if (ledgered) v->flags |= VALUE_LEDGERED;
@@ -101,8 +99,26 @@ static void refresh(struct change *c, const struct place *at, struct register_va
     if (!ledgered && before & VALUE_LEDGERED) change_withdrawn(c, at, v);
 }
 
+void cell_drop_beaten(struct change *c, const struct place *at, struct cell *cell)
+{
+    for (uint32_t i = 0; c->deletes->count > 0 && i < cell->values.count;) {
+        const struct register_value *v = &cell->values.values[i];
+        if (!deletes_beat_for_good(c->deletes, at->part, v->dot)) {
+            i++;
+            continue;
+        }
+        if (v->flags & VALUE_COVERED)
+            change_gone(c, OBJECT_REPLACED, at, v->dot);
+        else if (!(v->flags & VALUE_LEDGERED))
+            change_ledgered(c, at, v, LEDGER_LOST_TO_DELETE, deletes_winner_over(c->deletes, v->dot)->dot);
+        vv_raise(c->touches, v->dot);
+        reg_remove(&cell->values, i);
+    }
+}
+
 void cell_settle(struct change *c, const struct place *at, struct cell *cell)
 {
+    cell_drop_beaten(c, at, cell);
     if (cell->values.count > 1 && c->policy != CONFLICT_SIBLINGS) drop_losers(c, at, &cell->values);
     for (uint32_t i = 0; i < cell->values.count; i++) refresh(c, at, &cell->values.values[i]);
 }
@@ -113,7 +129,7 @@ static struct delete_rival rival_of_value(const struct place *at, const struct r
 {
     return (struct delete_rival){.part = at->part,
                                  .is_update = at->part != PART_EXPIRY,
-                                 .can_lose = !(v->flags & VALUE_TOMBSTONE),
+                                 .can_lose = true,
                                  .dot = v->dot,
                                  .stamp = v->stamp};
 }
@@ -142,13 +158,27 @@ bool cell_meet_unknown(const struct place *at, const struct cell *cell, struct d
     return changed;
 }
 
-bool cell_meet_delete(const struct place *at, struct cell *cell, struct delete_record *x, const struct vv *deps)
+/* What the delete's writer did not observe though it was in its past was gone there, or out of sight. It stays so for
+ * an expiry (expiry.h, E2), and for a delete that wins: then all that is ever left beside it was written after it. */
+static void lose_past(const struct cell *cell, struct delete_record *x, const struct vv *past)
+{
+    for (uint32_t i = 0; i < cell->values.count; i++) {
+        struct dot dot = cell->values.values[i].dot;
+        if (vv_covers(past, dot) && !dot_set_has(&x->observed, dot)) dot_set_add(&x->lost, dot);
+    }
+}
+
+bool cell_meet_delete(const struct place *at, struct cell *cell, struct delete_record *x, const struct vv *past)
 {
     for (uint32_t i = 0; i < cell->values.count; i++) {
         struct register_value *v = &cell->values.values[i];
-        if (dot_set_has(&x->observed, v->dot)) v->flags |= VALUE_COVERED; /* in every part, as change_withdraw_all */
+        bool is_past_tombstone = v->flags & VALUE_TOMBSTONE && vv_covers(past, v->dot); /* as in is_observed() */
+        if (is_past_tombstone || dot_set_has(&x->observed, v->dot)) v->flags |= VALUE_COVERED;
     }
-    return cell_meet_unknown(at, cell, x, deps);
+    bool changed = cell_meet_unknown(at, cell, x, past);
+    bool loses_past = x->policy == DELETE_WINS || at->part == PART_EXPIRY;
+    if (loses_past && delete_concerns(x, at->part) && delete_is_in_effect(x)) lose_past(cell, x, past);
+    return changed;
 }
 
 /* ---- merging: covered but absent means removed there (S2) ---- */
@@ -216,13 +246,14 @@ bool cell_remove_deleted(struct change *c, const struct place *at, struct cell *
     bool changed = false;
     for (uint32_t i = 0; i < cell->values.count;) {
         struct register_value *v = &cell->values.values[i];
-        bool is_observed = dot_set_has(&x->observed, v->dot);
-        bool is_lost = !(v->flags & VALUE_TOMBSTONE) && dot_set_has(&x->lost, v->dot);
-        if (!is_observed && !is_lost) {
+        bool is_lost = dot_set_has(&x->lost, v->dot);
+        if (!is_lost && !dot_set_has(&x->observed, v->dot)) {
             i++;
             continue;
         }
-        if (!(v->flags & VALUE_LEDGERED))
+        if (is_lost && !(v->flags & (VALUE_COVERED | VALUE_LEDGERED)))
+            change_ledgered(c, at, v, LEDGER_LOST_TO_DELETE, x->dot);
+        else if (!(v->flags & VALUE_LEDGERED))
             change_gone(c, x->flags & DELETE_EXPIRY ? OBJECT_EXPIRED : OBJECT_REPLACED, at, v->dot);
         if (is_lost) vv_raise(c->touches, v->dot);
         reg_remove(&cell->values, i);
@@ -241,7 +272,7 @@ bool cell_collect(struct change *c, const struct place *at, struct cell *cell,
 {
     bool changed = false;
     struct register_value *only = cell->values.count == 1 ? &cell->values.values[0] : NULL;
-    if (only && only->flags & VALUE_TOMBSTONE && is_stable(stable, only->dot)) {
+    if (only && only->flags & VALUE_TOMBSTONE && register_value_is_shown(only) && is_stable(stable, only->dot)) {
         change_gone(c, OBJECT_REPLACED, at, only->dot);
         reg_remove(&cell->values, 0);
         changed = true;

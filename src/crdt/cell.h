@@ -33,11 +33,14 @@ void cell_increment(struct change *c, const struct place *at, struct cell *cell,
 /* After any change of the values, or of the deletes: drop LWW losers, refresh what is hidden and ledgered. */
 void cell_settle(struct change *c, const struct place *at, struct cell *cell);
 
-/* A new delete observed these dots: they are covered. Its rivals among the others meet it. `deps`: of the delete. */
-bool cell_meet_delete(const struct place *at, struct cell *cell, struct delete_record *x, const struct vv *deps);
+/* A new delete observed these dots: they are covered. Its rivals among the others meet it. `past`: of the delete. */
+bool cell_meet_delete(const struct place *at, struct cell *cell, struct delete_record *x, const struct vv *past);
 /* Values and increments that `known` does not cover meet the delete. */
 bool cell_meet_unknown(const struct place *at, const struct cell *cell, struct delete_record *x,
                        const struct vv *known);
+
+/* Let go of values that lost to a delete for good. */
+void cell_drop_beaten(struct change *c, const struct place *at, struct cell *cell);
 
 /* `theirs` may be NULL: they have nothing here. */
 void cell_merge(struct change *c, const struct place *at, struct cell *cell, const struct vv *ours,

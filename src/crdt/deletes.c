@@ -120,6 +120,15 @@ const struct delete_record *deletes_winner_over(const struct deletes *d, struct 
     return NULL;
 }
 
+bool deletes_beat_for_good(const struct deletes *d, enum object_part part, struct dot dot)
+{
+    for (uint32_t i = 0; i < d->count; i++) {
+        const struct delete_record *x = &d->records[i];
+        if (x->policy == DELETE_WINS && delete_concerns(x, part) && dot_set_has(&x->lost, dot)) return true;
+    }
+    return false;
+}
+
 /* ---- counters ---- */
 
 static const struct delete_base *base_of(const struct delete_record *x, const struct slice *column, struct dot birth)

@@ -7,8 +7,11 @@
  * Source:  the design's rules S1, S11, S16; "causal stability": Baquero, Almeida, Shoker, "Pure operation-based
  *          replicated data types", 2017.
  *
+ * DELETE_WINS can't be defeated: what it hides never returns, so it is carried out at once, on all values of its past, and
+ * what is concurrent to it is not kept: neither may compete with what is written after it. Its record stays.
+ *
  * D1  DEFEATED and RESOLVED are never taken back: merging two copies of a record is the union of their facts.
- * D2  `lost` holds only dots that are concurrent to the delete, and only while it is in effect.
+ * D2  `lost` holds dots that the delete hides without having observed them, and only while it is in effect.
  */
 #ifndef MERIDIAN_CRDT_DELETES_H
 #define MERIDIAN_CRDT_DELETES_H
@@ -79,7 +82,7 @@ void delete_record_add_base(struct delete_record *x, const struct counter_base *
 struct delete_rival {
     enum object_part part;
     bool is_update; /* SET or COLUMNS: what the policies by stamp and CONTESTED look at; else only DELETE_LOSES cares */
-    bool can_lose;  /* it has a value that the delete may hide: not counters, set members and tombstones (S16) */
+    bool can_lose;  /* it has a value that the delete may hide: increments and members survive alone (S16) */
     struct dot dot;
     uint64_t stamp;
 };
@@ -89,10 +92,13 @@ bool delete_meet(struct delete_record *x, const struct delete_rival *rival);
 
 /* Does a delete in effect hide this dot of this part? *out_expired (may be NULL): the removal was an expiry. */
 bool deletes_hide(const struct deletes *d, enum object_part part, struct dot dot);
-/* As above, but only by having observed it: tombstones and set members are never lost. */
+/* As above, but only by having observed it: set members are never lost. */
 bool deletes_observed(const struct deletes *d, enum object_part part, struct dot dot);
 /* A delete in effect that has this dot among its losers, or NULL. */
 const struct delete_record *deletes_winner_over(const struct deletes *d, struct dot dot);
+
+/* Did this dot lose to a delete that is final? */
+bool deletes_beat_for_good(const struct deletes *d, enum object_part part, struct dot dot);
 
 /* The totals that deletes in effect subtract from this entry. False: none names it. `column` NULL: the string's. */
 bool deletes_base(const struct deletes *d, const struct slice *column, struct dot birth, uint64_t *out_positive,

@@ -62,6 +62,7 @@ static const struct register_value *winner_of(const struct change *c, const stru
 
 void expiry_settle(struct change *c, struct cell *expiry)
 {
+    cell_drop_beaten(c, &expiry_place, expiry);
     const struct register_value *winner = winner_of(c, expiry);
     for (uint32_t i = 0; i < expiry->values.count; i++) {
         struct register_value *v = &expiry->values.values[i];
@@ -77,16 +78,6 @@ void expiry_settle(struct change *c, struct cell *expiry)
             change_ledgered(c, &expiry_place, v, LEDGER_LOST_TO_DELETE, x->dot);
         else
             change_ledgered(c, &expiry_place, v, LEDGER_LWW_LOSER, winner ? winner->dot : (struct dot){0, 0});
-    }
-}
-
-void expiry_meet_delete(struct cell *expiry, struct delete_record *x, const struct vv *past)
-{
-    (void)cell_meet_delete(&expiry_place, expiry, x, past);
-    if (!delete_concerns(x, PART_EXPIRY) || !delete_is_in_effect(x)) return;
-    for (uint32_t i = 0; i < expiry->values.count; i++) {
-        struct dot dot = expiry->values.values[i].dot;
-        if (vv_covers(past, dot) && !dot_set_has(&x->observed, dot)) dot_set_add(&x->lost, dot); /* E2 */
     }
 }
 

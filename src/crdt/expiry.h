@@ -21,7 +21,6 @@ void expiry_observe(struct change *c, struct cell *expiry);
 void expiry_settle(struct change *c, struct cell *expiry);
 /* The item in force, or NULL. */
 const struct register_value *expiry_in_force(const struct cell *expiry);
-void expiry_meet_delete(struct cell *expiry, struct delete_record *x, const struct vv *past);
 /* Drop stable losers. What is in force stays, a PERSIST too: it may be what keeps a value's own expiry down. */
 bool expiry_collect(struct change *c, struct cell *expiry, const struct object_stable_view *stable);
 bool expiry_has_garbage(const struct cell *expiry);

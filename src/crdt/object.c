@@ -120,10 +120,7 @@ bool object_is_empty(const struct object *o)
 
 static void note_cell(const struct cell *cell, struct dot_set *out)
 {
-    for (uint32_t i = 0; i < cell->values.count; i++) {
-        const struct register_value *v = &cell->values.values[i];
-        if (!(v->flags & VALUE_TOMBSTONE)) dot_set_add(out, v->dot);
-    }
+    for (uint32_t i = 0; i < cell->values.count; i++) dot_set_add(out, cell->values.values[i].dot);
 }
 
 /* Forget losers that something has replaced since. */

@@ -19,7 +19,7 @@ static bool rival_of_write(const struct write *w, struct delete_rival *out)
         out->is_update = true;
         struct body_list columns = body_read_columns(w->body);
         struct body_column column;
-        while (body_next_column(&columns, &column)) out->can_lose |= column.op == COLUMN_SET;
+        while (body_next_column(&columns, &column)) out->can_lose |= column.op != COLUMN_INCREMENT;
         return true;
     }
     case WRITE_EXPIRE:
@@ -90,7 +90,7 @@ static void meet_everything(struct parts *p, struct delete_record *x, const stru
         (void)cell_meet_delete(&at, &column->cell, x, past);
     }
     if (p->set) (void)set_aw_meet_unknown(p->set, x, past);
-    expiry_meet_delete(&p->expiry, x, past);
+    (void)cell_meet_delete(&expiry_place, &p->expiry, x, past);
     meet_touches(x, &p->touches, past);
 }
 
@@ -112,6 +112,7 @@ static void add_delete(struct change *c, struct parts *p, enum delete_policy pol
     vv_raise(&past, (struct dot){w->dot.replica, w->dot.counter - 1});
     meet_everything(p, x, &past);
     vv_deinit(&past);
+    if (policy == DELETE_WINS) parts__carry_out(c, p, x);
     change_withdraw_all(c, &w->observed);
 }
 

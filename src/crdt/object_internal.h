@@ -59,6 +59,8 @@ struct set_aw *parts__set(struct parts *p);
 void parts__settle_all(struct change *c, struct parts *p);
 /* Ledger events of the deletes themselves. `winner`: of a delete that was just defeated, if known. */
 void parts__settle_deletes(struct change *c, struct parts *p, struct dot winner);
+/* Remove for good what the delete hides. Unsettled. */
+void parts__carry_out(struct change *c, struct parts *p, const struct delete_record *x);
 void parts__release_empty(struct parts *p);
 
 bool parts__string_is_shown(const struct parts *p);

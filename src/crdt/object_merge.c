@@ -104,34 +104,6 @@ void object_merge(struct object *o, const struct vv *ours, const struct object *
 
 /* ---- collecting ---- */
 
-/* The totals that a delete subtracted on read are from now on subtracted by the entries themselves. */
-static void fold_bases(struct parts *p, const struct delete_record *x)
-{
-    for (uint32_t i = 0; i < x->bases_count; i++) {
-        const struct delete_base *from = &x->bases[i];
-        if (!delete_concerns(x, from->in_column ? PART_ROW : PART_STRING)) continue;
-        struct column *column = from->in_column && p->row ? row_find(p->row, from->column) : NULL;
-        struct cell *cell = from->in_column ? (column ? &column->cell : NULL) : &p->string;
-        if (!cell) continue;
-        struct counter_base base = {.birth = from->birth, .positive = from->positive, .negative = from->negative};
-        cell_reset(cell, &base, x->dot, x->stamp);
-    }
-}
-
-static void carry_out(struct change *c, struct parts *p, const struct delete_record *x)
-{
-    (void)cell_remove_deleted(c, &string_place, &p->string, x);
-    (void)cell_remove_deleted(c, &expiry_place, &p->expiry, x);
-    uint32_t cursor = 0;
-    for (struct column *column = p->row ? row_next(p->row, &cursor) : NULL; column;
-         column = row_next(p->row, &cursor)) {
-        struct place at = column_place(p->row, column);
-        (void)cell_remove_deleted(c, &at, &column->cell, x);
-    }
-    if (p->set) (void)set_aw_remove_deleted(c, p->set, x);
-    fold_bases(p, x);
-}
-
 static bool collect_deletes(struct change *c, struct parts *p, const struct object_stable_view *stable)
 {
     bool changed = false;
@@ -141,7 +113,7 @@ static bool collect_deletes(struct change *c, struct parts *p, const struct obje
             i++;
             continue;
         }
-        if (delete_is_in_effect(x)) carry_out(c, p, x);
+        if (delete_is_in_effect(x)) parts__carry_out(c, p, x);
         if (!(x->flags & (DELETE_LEDGERED | DELETE_RESOLVED | DELETE_OVERWRITE)))
             change_gone(c, OBJECT_REPLACED, &(struct place){PART_STRING, {0}}, x->dot);
         deletes_remove(&p->deletes, i);

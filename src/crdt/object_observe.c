@@ -180,7 +180,9 @@ bool object_holds(const struct object *o, struct dot dot, struct slice column)
         if (found && holds(&found->cell.values, dot)) return true;
     }
     if (column.length > 0) return false;
-    return holds(&p->string.values, dot) || holds(&p->expiry.values, dot) || deletes_find(&p->deletes, dot);
+    const struct delete_record *x = deletes_find(&p->deletes, dot);
+    bool is_delete = x && !(x->flags & DELETE_OVERWRITE); /* an overwrite's dot names the value that it wrote */
+    return is_delete || holds(&p->string.values, dot) || holds(&p->expiry.values, dot);
 }
 
 struct dot_visit {

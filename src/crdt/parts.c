@@ -56,6 +56,36 @@ void parts__settle_deletes(struct change *c, struct parts *p, struct dot winner)
     }
 }
 
+/* ---- carrying out a delete whose fate is final ---- */
+
+/* The totals that a delete subtracted on read are from now on subtracted by the entries themselves. */
+static void fold_bases(struct parts *p, const struct delete_record *x)
+{
+    for (uint32_t i = 0; i < x->bases_count; i++) {
+        const struct delete_base *from = &x->bases[i];
+        if (!delete_concerns(x, from->in_column ? PART_ROW : PART_STRING)) continue;
+        struct column *column = from->in_column && p->row ? row_find(p->row, from->column) : NULL;
+        struct cell *cell = from->in_column ? (column ? &column->cell : NULL) : &p->string;
+        if (!cell) continue;
+        struct counter_base base = {.birth = from->birth, .positive = from->positive, .negative = from->negative};
+        cell_reset(cell, &base, x->dot, x->stamp);
+    }
+}
+
+void parts__carry_out(struct change *c, struct parts *p, const struct delete_record *x)
+{
+    (void)cell_remove_deleted(c, &string_place, &p->string, x);
+    (void)cell_remove_deleted(c, &expiry_place, &p->expiry, x);
+    uint32_t cursor = 0;
+    for (struct column *column = p->row ? row_next(p->row, &cursor) : NULL; column;
+         column = row_next(p->row, &cursor)) {
+        struct place at = column_place(p->row, column);
+        (void)cell_remove_deleted(c, &at, &column->cell, x);
+    }
+    if (p->set) (void)set_aw_remove_deleted(c, p->set, x);
+    fold_bases(p, x);
+}
+
 /* ---- what is shown ---- */
 
 static struct cell_view look_at_string(const struct parts *p)

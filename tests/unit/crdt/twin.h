@@ -170,7 +170,20 @@ static inline bool twin_is_hidden(const struct twin *t, const struct twin_seen *
         if (!seen->has[i] || !twin_is_delete(x) || !twin_concerns(x, part) || !twin_in_effect(t, seen, x)) continue;
         if (dot_set_has(&x->observed, u->dot)) return true;
         if (loss != TWIN_OBSERVED_ONLY && twin_concurrent(u, x)) return true;
-        if (loss == TWIN_EXPIRY && twin_before(u, x)) return true;
+        bool hides_past = loss == TWIN_EXPIRY || twin_delete_policy(t, x) == DELETE_WINS;
+        if (loss != TWIN_OBSERVED_ONLY && hides_past && twin_before(u, x)) return true;
+    }
+    return false;
+}
+
+/* It lost to a delete that can't be undone, so it does not compete with what was written after that. */
+static inline bool twin_is_beaten_for_good(const struct twin *t, const struct twin_seen *seen, const struct write *u,
+                                           enum object_part part)
+{
+    for (uint32_t i = 0; i < t->count; i++) {
+        const struct write *x = &t->writes[i].write;
+        if (!seen->has[i] || !twin_is_delete(x) || twin_delete_policy(t, x) != DELETE_WINS) continue;
+        if (twin_concerns(x, part) && twin_concurrent(u, x)) return true;
     }
     return false;
 }

@@ -34,16 +34,28 @@ static inline bool twin_writes_slot(const struct write *w, const struct twin_slo
 
 enum twin_fate { TWIN_NOT_HERE, TWIN_REPLACED, TWIN_HIDDEN, TWIN_LEDGERED, TWIN_SHOWN };
 
-static inline enum twin_fate twin_fate_in_slot(const struct twin *t, const struct twin_seen *seen,
-                                               const struct write *u, const struct twin_slot *slot);
+/* A greater stamp has beaten it, or a delete that can't be undone. */
+static inline bool twin_has_lost(const struct twin *t, const struct twin_seen *seen, const struct write *u,
+                                 const struct twin_slot *slot)
+{
+    bool ignored;
+    if (twin_is_beaten_for_good(t, seen, u, slot->part)) return true;
+    for (uint32_t i = 0; t->policy != CONFLICT_SIBLINGS && i < t->count; i++) {
+        const struct write *w = &t->writes[i].write;
+        bool competes = seen->has[i] && w != u && twin_writes_slot(w, slot, &ignored) && twin_outranks(w, u);
+        /* Even if it was replaced since: what replaced it is greater still. */
+        if (competes && !twin_is_beaten_for_good(t, seen, w, slot->part)) return true;
+    }
+    return false;
+}
 
-/* A tombstone of the past that had not lost there: observed, even if the writer's replica had collected it. */
+/* A tombstone of the past that had not lost there counts as observed: the writer's replica may have collected it. */
 static inline bool twin_outlived_tombstone(const struct twin *t, const struct write *u, const struct write *w,
                                            const struct twin_slot *slot)
 {
     struct twin_seen past = {.has = {false}};
     for (uint32_t i = 0; i < t->count; i++) past.has[i] = twin_before(&t->writes[i].write, w);
-    return twin_before(u, w) && twin_fate_in_slot(t, &past, u, slot) != TWIN_LEDGERED;
+    return twin_before(u, w) && !twin_has_lost(t, &past, u, slot);
 }
 
 static inline bool twin_is_replaced(const struct twin *t, const struct twin_seen *seen, const struct write *u,
@@ -62,16 +74,16 @@ static inline bool twin_is_replaced(const struct twin *t, const struct twin_seen
 static inline enum twin_fate twin_fate_in_slot(const struct twin *t, const struct twin_seen *seen,
                                                const struct write *u, const struct twin_slot *slot)
 {
-    bool tombstone, ignored;
+    bool tombstone;
     if (!twin_writes_slot(u, slot, &tombstone)) return TWIN_NOT_HERE;
     if (twin_is_replaced(t, seen, u, slot)) return TWIN_REPLACED;
-    bool is_shown = !twin_is_hidden(t, seen, u, slot->part, tombstone ? TWIN_OBSERVED_ONLY : TWIN_OBSERVED_OR_LOST);
-    for (uint32_t i = 0; t->policy != CONFLICT_SIBLINGS && i < t->count; i++) {
-        const struct write *w = &t->writes[i].write;
-        bool competes = seen->has[i] && w != u && twin_writes_slot(w, slot, &ignored);
-        if (competes && twin_outranks(w, u) && !twin_is_replaced(t, seen, w, slot)) is_shown = false;
-    }
+    bool is_shown = !twin_is_hidden(t, seen, u, slot->part, TWIN_OBSERVED_OR_LOST);
+    if (twin_has_lost(t, seen, u, slot)) is_shown = false;
     if (is_shown) return TWIN_SHOWN;
+    for (uint32_t i = 0; tombstone && i < t->count; i++) {
+        const struct write *x = &t->writes[i].write;
+        if (seen->has[i] && twin_is_delete(x) && twin_outlived_tombstone(t, u, x, slot)) return TWIN_HIDDEN;
+    }
     return twin_is_covered(t, seen, u) ? TWIN_HIDDEN : TWIN_LEDGERED;
 }
 

@@ -120,7 +120,9 @@ static inline void world_merge(struct world *world, struct world_replica *r, con
     for (uint32_t i = 0; i < peer->ledger.count; i++) {
         const struct ledger_line *line = &peer->ledger.lines[i];
         struct slice column = line->column == '-' ? slice_of("", 0) : slice_of(&line->column, 1);
-        if (!vv_covers(&r->clock, line->dot) || object_holds(r->object, line->dot, column))
+        bool only_we_hold =
+            object_holds(r->object, line->dot, column) && !object_holds(peer->object, line->dot, column);
+        if (!vv_covers(&r->clock, line->dot) || only_we_hold)
             ledger_book_add(&merged, line->dot, line->column);
     }
     r->ledger = merged;
@@ -187,6 +189,7 @@ static inline struct twin_write *world_begin(struct world *world, struct world_r
 static inline void world_commit(struct world *world, struct world_replica *r, struct twin_write *t)
 {
     object_prepare(r->object, &t->write);
+    if (t->write.flags & WRITE_FLAG_OVERWRITE) object_observe_all(r->object, &t->write.observed);
     t->write.body = buffer_slice(&t->body);
     struct buffer bytes;
     struct write decoded;
