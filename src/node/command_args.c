@@ -194,8 +194,8 @@ static int compare_picks(const void *a, const void *b)
     return x->slot < y->slot ? -1 : x->slot > y->slot;
 }
 
-/* More than half of all: pass by each index and take it with the chance that still makes up the count (Knuth, TAOCP vol. 2,
- * 3.4.2, algorithm S). */
+/* More than half of all: pass by each index and take it with the chance that still makes up the count (Knuth, TAOCP
+ * vol. 2, 3.4.2, algorithm S). */
 static void draw_many(struct prng *prng, uint64_t total, struct random_picks *picks)
 {
     uint64_t taken = 0;

@@ -53,9 +53,10 @@ uint32_t slices_make_distinct(struct slice *slices, uint32_t count);
 
 /* ---- SCAN inside one key: HSCAN, SSCAN ---- */
 
-/* Elements are scanned in windows over a 32-bit hash of their names; the cursor is where the next window begins. So an element
- * that stays is returned exactly once, whatever else comes and goes. Each call looks at every element once; therefore a window is
- * at least as wide as to hold one in ELEMENT_SCAN_CALLS_MAX of them, however small COUNT is, and a small key comes whole. */
+/* Elements are scanned in windows over a 32-bit hash of their names; the cursor is where the next window begins. So an
+ * element that stays is returned exactly once, whatever else comes and goes. Each call looks at every element once;
+ * therefore a window is at least as wide as to hold one in ELEMENT_SCAN_CALLS_MAX of them, however small COUNT is, and
+ * a small key comes whole. */
 enum { ELEMENT_SCAN_CALLS_MAX = 64 };
 struct element {
     struct slice name, value;
@@ -71,7 +72,7 @@ struct element_scan {
 MUST_USE bool arg_element_cursor(struct request *request, size_t index, uint32_t *out_cursor);
 void element_scan_begin(struct element_scan *scan, struct arena *arena, uint32_t cursor,
                         const struct scan_options *options, uint64_t total);
-/* Each element of the key. The value is copied if it is wanted: a counter's stands in the visitor's scratch memory only. */
+/* Each element of the key. A value that is wanted is copied: a counter's stands in the visitor's scratch memory only. */
 void element_scan_add(struct element_scan *scan, struct slice name, struct slice value);
 /* Reply [cursor, elements], with or without their values. */
 void element_scan_reply(struct request *request, const struct element_scan *scan, bool with_values);
@@ -95,7 +96,8 @@ struct random_picks {
     uint64_t filled;
     uint64_t visited;
 };
-/* `count` of `total` elements: distinct ones (count <= total), or each drawn anew (total > 0). Memory is the request's arena. */
+/* `count` of `total` elements: distinct ones (count <= total), or each drawn anew (total > 0). Memory is the request's
+ * arena. */
 void random_picks_draw(struct request *request, uint64_t total, uint64_t count, bool repeated,
                        struct random_picks *out);
 bool random_picks_wants(const struct random_picks *picks); /* the element that is visited next */
@@ -103,18 +105,18 @@ bool random_picks_visit(struct random_picks *picks, struct slice name, struct sl
 
 /* ---- writes ---- */
 
-/* As request_load, for a handler that is going to write: what has expired is removed first by a delete of its own (S16), so that
- * nothing of its former life is carried into the next. On false return *out_result. */
+/* As request_load, for a handler that is going to write: what has expired is removed first by a delete of its own
+ * (S16), so that nothing of its former life is carried into the next. On false return *out_result. */
 MUST_USE bool request_load_to_write(struct request *request, struct store_item **out_item, struct object **out_object,
                                     enum command_result *out_result);
 
-/* Complete request->write (observed and body are there), check its sizes and issue it. On false return *out_result: an error
- * was replied, or the request parks. */
+/* Complete request->write (observed and body are there), check its sizes and issue it. On false return *out_result: an
+ * error was replied, or the request parks. */
 MUST_USE bool request_issue(struct request *request, enum write_kind kind, struct store_item *item,
                             enum command_result *out_result);
 
-/* Write `value` as the key's string in place of everything that `object` shows, of any type, and of its expiry, for which
- * `expire_at_ms` stands (0: never). */
+/* Write `value` as the key's string in place of everything that `object` shows, of any type, and of its expiry, for
+ * which `expire_at_ms` stands (0: never). */
 MUST_USE bool request_issue_set(struct request *request, struct store_item *item, const struct object *object,
                                 struct slice value, uint64_t expire_at_ms, enum command_result *out_result);
 
@@ -129,8 +131,8 @@ MUST_USE bool request_issue_expire(struct request *request, struct store_item *i
 /* True when a write to the part `type` must not happen: over siblings or into another type. The error is replied. */
 MUST_USE bool refuse_write(struct request *request, const struct object *object, enum object_type type);
 
-/* This replica's counter entry raised by `delta`: of the string (column NULL) or of a column. `object` may be NULL. False: a
- * total would overflow. */
+/* This replica's counter entry raised by `delta`: of the string (column NULL) or of a column. `object` may be NULL.
+ * False: a total would overflow. */
 struct increment {
     uint64_t birth, positive, negative;
 };

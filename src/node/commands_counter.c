@@ -1,8 +1,8 @@
 /* commands_counter.c: counters. INCR and its kin add to the PN entry of this replica on top of what the key shows, so
  * increments at any number of replicas all count. What they return is the sum as this replica shows it.
  *
- * Bounds: a step is refused when the shown sum would leave 64 bits, as in Redis. Steps accepted at several replicas at the
- * same time may together leave them: then the sum shown wraps, at every replica alike.
+ * Bounds: a step is refused when the shown sum would leave 64 bits, as in Redis. Steps accepted at several replicas at
+ * the same time may together leave them: then the bound is shown, at every replica alike, and nothing is forgotten.
  */
 #include "node/command_args.h"
 
@@ -38,8 +38,9 @@ static enum command_result add_nothing(struct request *request, struct store_ite
     return COMMAND_DONE;
 }
 
-/* All ups, or all downs, of this replica's entry together have used up 64 bits, while their sum has not: write the sum as a
- * value, which begins a new entry. It subtracts exactly the totals seen, so increments made elsewhere still count (S16). */
+/* All ups, or all downs, of this replica's entry together have used up 64 bits, while their sum has not: write the sum
+ * as a value, which begins a new entry. It subtracts exactly the totals seen, so increments made elsewhere still count
+ * (S16). */
 static bool fold(struct request *request, struct store_item *item, const struct object *object, int64_t sum,
                  enum command_result *out_result)
 {

@@ -1,5 +1,5 @@
-/* commands_hash.c: hashes, which Meridian calls rows: a map of columns, each a cell of its own. Two replicas that write two
- * columns of one row don't conflict; a write names only what it replaces of the columns that it writes.
+/* commands_hash.c: hashes, which Meridian calls rows: a map of columns, each a cell of its own. Two replicas that write
+ * two columns of one row don't conflict; a write names only what it replaces of the columns that it writes.
  */
 #include <stdlib.h>
 
@@ -286,7 +286,7 @@ static struct column_change *distinct_changes(struct request *request, uint32_t 
     return changes;
 }
 
-/* Name what a change of this column replaces. False: the error is replied; else *out_exists tells whether it is shown. */
+/* Name what a change of this column replaces. *out_exists: it is shown. False: the error is replied. */
 static bool observe_column(struct request *request, const struct object *object, struct column_change *change,
                            bool *out_exists)
 {
@@ -413,8 +413,8 @@ static bool read_column_integer(struct request *request, const struct object *ob
     return false;
 }
 
-/* What an HINCRBY that shows `sum` afterwards writes. As with INCRBY, adding nothing only makes an absent column 0, and an
- * entry whose totals have used up their 64 bits is folded into a value. False: the error is replied. */
+/* What an HINCRBY that shows `sum` afterwards writes. As with INCRBY, adding nothing only makes an absent column 0, and
+ * an entry whose totals have used up their 64 bits is folded into a value. False: the error is replied. */
 static bool increment_change(struct request *request, const struct object *object, int64_t delta, int64_t sum,
                              char text[INTEGER_TEXT_BYTES], struct column_change *change)
 {

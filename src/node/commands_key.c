@@ -1,8 +1,8 @@
 /* commands_key.c: keys of any type: existence, deletion, expiry, and the commands over the whole keyspace.
  *
  * A DEL names everything that this replica shows; what is written concurrently elsewhere meets it under the table's
- * CONFLICT. The conditions of EXPIRE (NX XX GT LT) are judged by what this replica shows: an expiry that is set elsewhere at
- * the same time is ordered by its stamp, whatever the conditions said.
+ * CONFLICT. The conditions of EXPIRE (NX XX GT LT) are judged by what this replica shows: an expiry that is set
+ * elsewhere at the same time is ordered by its stamp, whatever the conditions said.
  */
 #include "node/command_args.h"
 #include "node/keyspace.h"

@@ -1,8 +1,8 @@
-/* commands_set.c: sets. Adds win: a member added here while another replica removes it stays, because the remove names only
- * the adds that it had seen.
+/* commands_set.c: sets. Adds win: a member added here while another replica removes it stays, because the remove names
+ * only the adds that it had seen.
  *
- * SADD of a member that is there already is still a write, a fresh add that takes the place of the old one: its client was
- * told that the member is in the set, so a remove made elsewhere, which has not seen it, must not undo it.
+ * SADD of a member that is there already is still a write, a fresh add that takes the place of the old one: its client
+ * was told that the member is in the set, so a remove made elsewhere, which has not seen it, must not undo it.
  */
 #include <stdlib.h>
 

@@ -2,8 +2,8 @@
  * answers. gather.c asks one replica of each partition in turn, wherever it is, and joins their answers.
  *
  * The keyspace is an ordered list of *places*: (table index, partition). The table index is the table's position in the
- * catalog (dropped tables keep theirs), so a place keeps its number while the catalog grows. Within a place keys are in the
- * order of their hash. Each place is answered by one replica of the region.
+ * catalog (dropped tables keep theirs), so a place keeps its number while the catalog grows. Within a place keys are in
+ * the order of their hash. Each place is answered by one replica of the region.
  *
  * A cursor is a decimal number below 2^52, so that clients which keep it in a double lose nothing:
  *
@@ -11,10 +11,10 @@
  *     bits 41..32  partition     (PARTITIONS_MAX is 2^10)
  *     bits 31..0   first 32 bits of the key hash to go on from
  *
- * K1  A cursor points between two hash prefixes: keys with one prefix are visited in one call. So 0 is only the beginning
- *     (and, in a reply, the end), and going on from a cursor neither skips nor repeats a key that stays.
- * K2  A key present from the first call to the last is returned at least once, whatever is written meanwhile: nothing is
- *     remembered between calls, and a key's place and hash never change.
+ * K1  A cursor points between two hash prefixes: keys with one prefix are visited in one call. So 0 is only the
+ *     beginning (and, in a reply, the end), and going on from a cursor neither skips nor repeats a key that stays.
+ * K2  A key present from the first call to the last is returned at least once, whatever is written meanwhile: nothing
+ *     is remembered between calls, and a key's place and hash never change.
  */
 #ifndef MERIDIAN_NODE_KEYSPACE_H
 #define MERIDIAN_NODE_KEYSPACE_H
@@ -65,23 +65,23 @@ struct keyspace_answer {
     struct store_item *cold; /* not NULL: `next_hash` stands before this item, which must be fetched to go on */
 };
 
-/* Visit up to items_max items. `keys` is appended to; everything else in *out is set. When nothing was found before a cold
- * item, fetch it and call again; else the client may have what is there. */
+/* Visit up to items_max items. `keys` is appended to; everything else in *out is set. When nothing was found before a
+ * cold item, fetch it and call again; else the client may have what is there. */
 void keyspace_scan(struct replica *replica, const struct keyspace_query *query, uint64_t hash, struct replica_now now,
                    struct keyspace_answer *out);
 
-/* DBSIZE. Exact and at once for a replica without garbage; else its items are visited, in steps as above. A cold item counts
- * as a key. As in Redis, what has expired counts until it is removed or, in a visit, seen to be expired. */
+/* DBSIZE. Exact and at once for a replica without garbage; else its items are visited, in steps as above. A cold item
+ * counts as a key. As in Redis, what has expired counts until it is removed or, in a visit, seen to be expired. */
 void keyspace_count(struct replica *replica, uint64_t hash, struct replica_now now, struct keyspace_answer *out);
 
-/* One live key, any of them with some chance (gaps between hashes differ), in `keys`; count 0 when no key was found within
- * the step's bound or none is there. */
+/* One live key, any of them with some chance (gaps between hashes differ), in `keys`; count 0 when no key was found
+ * within the step's bound or none is there. */
 void keyspace_random(struct replica *replica, struct prng *prng, struct replica_now now, struct keyspace_answer *out);
 
 /* ---- the client's side; gather.c implements it ---- */
 
-/* Ask all places of the region and reply: SCAN goes on from query->from until some keys are found or the end; KEYS and DBSIZE go
- * through all. Returns COMMAND_ASYNC, or COMMAND_DONE when the reply could be given at once. */
+/* Ask all places of the region and reply: SCAN goes on from query->from until some keys are found or the end; KEYS and
+ * DBSIZE go through all. Returns COMMAND_ASYNC, or COMMAND_DONE when the reply could be given at once. */
 enum command_result gather_keyspace(struct request *request, const struct keyspace_query *query);
 
 /* The reply for what was gathered: `keys` as above. `next` is ignored unless `ended` is false (SCAN only). */

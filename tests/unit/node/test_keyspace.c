@@ -1,5 +1,5 @@
-/* The walk over the keyspace, against a naive store: a sorted array whose hashes collide as often as the test likes. The
- * calls of keyspace.c into replicas, store and objects end in the fakes below; nothing of the shard is linked. */
+/* The walk over the keyspace, against a naive store: a sorted array whose hashes collide as often as the test likes.
+ * The calls of keyspace.c into replicas, store and objects end in the fakes below; nothing of the shard is linked. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
