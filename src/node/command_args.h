@@ -72,7 +72,7 @@ struct element_scan {
 MUST_USE bool arg_element_cursor(struct request *request, size_t index, uint32_t *out_cursor);
 void element_scan_begin(struct element_scan *scan, struct arena *arena, uint32_t cursor,
                         const struct scan_options *options, uint64_t total);
-/* Each element of the key. A value that is wanted is copied: a counter's stands in the visitor's scratch memory only. */
+/* Each element of the key. A value that is wanted is copied: a counter's stands only in the visitor's scratch. */
 void element_scan_add(struct element_scan *scan, struct slice name, struct slice value);
 /* Reply [cursor, elements], with or without their values. */
 void element_scan_reply(struct request *request, const struct element_scan *scan, bool with_values);
