@@ -588,7 +588,9 @@ bool replica_has_work(const struct replica *r)
     if (!range_clocks_is_empty(&r->ahead) || replica__has_waiting(r) || replica__collect_is_ready(r)) return true;
     for (uint32_t i = 0; i < r->peers_count; i++) {
         const struct peer *p = &r->peers[i];
-        if (p->connected && (p->report_due || p->reply_due || p->copy.active || replica__wants_reports(r, p))) return true;
+        if (!p->connected) continue;
+        if (p->report_due || p->reply_due || p->copy.active || !p->reported) return true;
+        if (!vv_equal(&p->clock.base, &r->durable)) return true; /* resends, relays */
     }
     return r->expiry_count > 0 && r->expiry[0].at_ms <= r->now.wall_ms + tick_busy_ns / 1000000u;
 }
