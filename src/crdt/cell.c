@@ -16,10 +16,15 @@ static void value_replaced(struct change *c, const struct place *at, const struc
     change_gone(c, OBJECT_REPLACED, at, v->dot);
 }
 
-/* A tombstone of the past counts as observed: where the write was made it may have been collected already. */
+/* A tombstone of the past that has not lost counts as observed: a writer that did not name it had collected it. */
+static bool may_have_been_collected(const struct register_value *v)
+{
+    return v->flags & VALUE_TOMBSTONE && !(v->flags & VALUE_LEDGERED);
+}
+
 static bool is_observed(const struct write *w, const struct register_value *v)
 {
-    return dot_set_has(&w->observed, v->dot) || (v->flags & VALUE_TOMBSTONE && write_covers(w, v->dot));
+    return dot_set_has(&w->observed, v->dot) || (may_have_been_collected(v) && write_covers(w, v->dot));
 }
 
 void cell_observe(struct change *c, const struct place *at, struct cell *cell)
@@ -172,7 +177,7 @@ bool cell_meet_delete(const struct place *at, struct cell *cell, struct delete_r
 {
     for (uint32_t i = 0; i < cell->values.count; i++) {
         struct register_value *v = &cell->values.values[i];
-        bool is_past_tombstone = v->flags & VALUE_TOMBSTONE && vv_covers(past, v->dot); /* as in is_observed() */
+        bool is_past_tombstone = may_have_been_collected(v) && vv_covers(past, v->dot);
         if (is_past_tombstone || dot_set_has(&x->observed, v->dot)) v->flags |= VALUE_COVERED;
     }
     bool changed = cell_meet_unknown(at, cell, x, past);
@@ -255,7 +260,7 @@ bool cell_remove_deleted(struct change *c, const struct place *at, struct cell *
             change_ledgered(c, at, v, LEDGER_LOST_TO_DELETE, x->dot);
         else if (!(v->flags & VALUE_LEDGERED))
             change_gone(c, x->flags & DELETE_EXPIRY ? OBJECT_EXPIRED : OBJECT_REPLACED, at, v->dot);
-        if (is_lost) vv_raise(c->touches, v->dot);
+        vv_raise(c->touches, v->dot);
         reg_remove(&cell->values, i);
         changed = true;
     }
@@ -292,9 +297,8 @@ bool cell_collect(struct change *c, const struct place *at, struct cell *cell,
 
 bool cell_has_garbage(const struct cell *cell)
 {
-    for (uint32_t i = 0; i < cell->values.count; i++) {
-        if (cell->values.values[i].flags & VALUE_TOMBSTONE) return true;
-    }
+    /* A tombstone beside siblings is one of them: it waits for whoever resolves, not for stability. */
+    if (cell->values.count == 1 && cell->values.values[0].flags & VALUE_TOMBSTONE) return true;
     for (uint32_t i = 0; i < cell->counters.count; i++) {
         if (counter_entry_is_dead(&cell->counters.entries[i])) return true;
     }

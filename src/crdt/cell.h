@@ -77,7 +77,8 @@ struct slice cell_sum_text(const struct cell_view *view, char scratch[32]);
 enum read_outcome cell_read(const struct deletes *deletes, const struct place *at, const struct cell *cell,
                             char scratch[32], struct slice *out);
 
-/* The dots shown here: values, tombstones, live increments. */
+/* The dots shown here: values, tombstones, live increments. Tombstones that lost to a delete too: whoever writes here
+ * later has no use for them in the ledger. */
 void cell_observe_shown(const struct deletes *deletes, const struct place *at, const struct cell *cell,
                         struct dot_set *out);
 /* Live totals, appended to out[0..]. Returns how many; `out` NULL only counts. */

@@ -96,7 +96,9 @@ void cell_observe_shown(const struct deletes *deletes, const struct place *at, c
                         struct dot_set *out)
 {
     for (uint32_t i = 0; i < cell->values.count; i++) {
-        if (register_value_is_shown(&cell->values.values[i])) dot_set_add(out, cell->values.values[i].dot);
+        const struct register_value *v = &cell->values.values[i];
+        bool is_kept_tombstone = v->flags & VALUE_TOMBSTONE && v->flags & VALUE_LEDGERED;
+        if (register_value_is_shown(v) || is_kept_tombstone) dot_set_add(out, v->dot);
     }
     for (uint32_t i = 0; i < cell->counters.count; i++) {
         counter_sum ignored;

@@ -157,6 +157,7 @@ bool set_aw_remove_deleted(struct change *c, struct set_aw *set, const struct de
                 continue;
             }
             change_gone(c, x->flags & DELETE_EXPIRY ? OBJECT_EXPIRED : OBJECT_REPLACED, &in_set, dot);
+            vv_raise(c->touches, dot);
             erase_add(set, m, i);
             changed = true;
         }

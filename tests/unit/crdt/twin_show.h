@@ -34,6 +34,9 @@ static inline bool twin_writes_slot(const struct write *w, const struct twin_slo
 
 enum twin_fate { TWIN_NOT_HERE, TWIN_REPLACED, TWIN_HIDDEN, TWIN_LEDGERED, TWIN_SHOWN };
 
+static inline enum twin_fate twin_fate_in_slot(const struct twin *t, const struct twin_seen *seen,
+                                               const struct write *u, const struct twin_slot *slot);
+
 /* A greater stamp has beaten it, or a delete that can't be undone. */
 static inline bool twin_has_lost(const struct twin *t, const struct twin_seen *seen, const struct write *u,
                                  const struct twin_slot *slot)
@@ -55,7 +58,7 @@ static inline bool twin_outlived_tombstone(const struct twin *t, const struct wr
 {
     struct twin_seen past = {.has = {false}};
     for (uint32_t i = 0; i < t->count; i++) past.has[i] = twin_before(&t->writes[i].write, w);
-    return twin_before(u, w) && !twin_has_lost(t, &past, u, slot);
+    return twin_before(u, w) && twin_fate_in_slot(t, &past, u, slot) != TWIN_LEDGERED;
 }
 
 static inline bool twin_is_replaced(const struct twin *t, const struct twin_seen *seen, const struct write *u,

@@ -120,9 +120,8 @@ static inline void world_merge(struct world *world, struct world_replica *r, con
     for (uint32_t i = 0; i < peer->ledger.count; i++) {
         const struct ledger_line *line = &peer->ledger.lines[i];
         struct slice column = line->column == '-' ? slice_of("", 0) : slice_of(&line->column, 1);
-        bool only_we_hold =
-            object_holds(r->object, line->dot, column) && !object_holds(peer->object, line->dot, column);
-        if (!vv_covers(&r->clock, line->dot) || only_we_hold)
+        if (object_holds(peer->object, line->dot, column)) continue;
+        if (!vv_covers(&r->clock, line->dot) || object_holds(r->object, line->dot, column))
             ledger_book_add(&merged, line->dot, line->column);
     }
     r->ledger = merged;
