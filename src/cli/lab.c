@@ -13,7 +13,7 @@
 #include "lab/report.h"
 #include "lab/virtual.h"
 
-enum { LAB_COLUMNS_DEFAULT = 104, LAB_COLUMNS_MIN = 80, LAB_COLUMNS_MAX = 120, LAB_SCENARIOS_MAX = 64 };
+enum { LAB_COLUMNS_DEFAULT = 110, LAB_COLUMNS_MIN = 80, LAB_COLUMNS_MAX = 120, LAB_SCENARIOS_MAX = 64 };
 
 static const char lab_usage[] = "usage: meridian lab list\n"
                                 "       meridian lab run NAME|FILE [--real] [--json] [--seed S]\n"

@@ -22,7 +22,7 @@
 #include "cli/local.h"
 
 enum { ASK_TIMEOUT_MS = 10000, READY_TRIES = 600, READY_PAUSE_NS = 50000000, STOP_TRIES = 600 };
-static const uint64_t gap_ns_max = 4000000000ULL;
+static const uint64_t gap_ns_max = 3000000000ULL;
 
 struct lab_real {
     const struct scenario *s;

@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { TITLE_WIDTH = 40, SHOWS_WIDTH = 22, LINE_BYTES_MAX = 4096 };
+enum { TITLE_WIDTH = 42, LINE_BYTES_MAX = 4096 };
 
 enum ink { INK_PLAIN, INK_BOLD, INK_DIM, INK_GOOD, INK_BAD, INK_WARN };
 
@@ -109,8 +109,8 @@ static void format_ms(uint64_t ns, char out[32])
 static void put_line(struct page *p, const char *label, const char *text)
 {
     ink(p, INK_DIM);
-    buffer_append_format(p->out, "    %-9s", label);
-    put_wrapped(p, text, 13);
+    buffer_append_format(p->out, "    %-10s", label);
+    put_wrapped(p, text, 14);
     ink(p, INK_PLAIN);
 }
 
@@ -177,12 +177,12 @@ static void put_strategy(struct page *p, const struct scenario *s, uint32_t inde
     put_number(p, r->accepted, 8, INK_PLAIN);
     put_number(p, r->visible, 8, INK_PLAIN);
     put_number(p, r->hidden, 7, INK_WARN);
-    put_number(p, r->lost, 5, INK_BAD);
-    put_number(p, r->duplicated, 7, INK_BAD);
+    put_number(p, r->lost, 6, INK_BAD);
+    put_number(p, r->duplicated, 6, INK_BAD);
     put_number(p, r->refused, 8, INK_WARN);
     format_bytes(r->bytes, bytes);
-    buffer_append_format(p->out, "%10s  ", bytes);
-    put_cell(p, r->human ? "yes" : "no", 5);
+    buffer_append_format(p->out, "%9s  ", bytes);
+    put_cell(p, r->human ? "yes" : "no", 7);
     ink(p, r->good ? INK_GOOD : INK_BAD);
     put(p, r->good ? "\xE2\x9C\x93" : "\xE2\x9C\x97");
     ink(p, INK_PLAIN);
@@ -197,8 +197,8 @@ static void put_strategy(struct page *p, const struct scenario *s, uint32_t inde
     put_line(p, "price", strategy->price);
     if (!r->good) {
         ink(p, INK_BAD);
-        put(p, "    not so:  ");
-        put_wrapped(p, r->why, 13);
+        put(p, "    not so    ");
+        put_wrapped(p, r->why, 14);
         ink(p, INK_PLAIN);
     }
     put(p, "\n");
@@ -218,7 +218,7 @@ void report_table(const struct scenario *s, const struct play_result *results, c
     ink(p, INK_DIM);
     put(p, "  ");
     put_cell(p, "strategy", TITLE_WIDTH);
-    put(p, "accepted visible ledger lost  twice refused     bytes  human truth\n");
+    put(p, "accepted visible ledger  lost twice refused    bytes  human  truth\n");
     ink(p, INK_PLAIN);
     rule(p);
     uint32_t good = 0;
@@ -231,6 +231,7 @@ void report_table(const struct scenario *s, const struct play_result *results, c
     buffer_append_format(out, "  %u of %u strategies end as the ground truth says\n", good, s->strategies_count);
     ink(p, INK_PLAIN);
     ink(p, INK_DIM);
-    put(p, "  accepted: writes that were acknowledged \xC2\xB7 ledger: kept in the conflict log, restorable \xC2\xB7 truth: as the incident must end\n");
+    put(p, "  accepted: writes that were acknowledged \xC2\xB7 ledger: not shown, kept in the conflict log, restorable\n"
+           "  bytes: between regions, in the whole play \xC2\xB7 human: somebody has to decide \xC2\xB7 truth: ends as the incident must\n");
     ink(p, INK_PLAIN);
 }

@@ -97,7 +97,7 @@ static bool frame_leaves(struct shard *s, struct target target, bool control)
     struct slice body = buffer_slice(&s->frame);
     if (s->frame.overflowed) return false;
     if (target.kind == TARGET_SHARD) return s->ports.shard_send(s->ports.world, target.shard, PEER_CALL, body);
-    return s->ports.peer_send(s->ports.world, target.node, control ? PEER_CONTROL_CALL : PEER_CALL, body);
+    return peer__send(s, target.node, control ? PEER_CONTROL_CALL : PEER_CALL, body);
 }
 
 void call__send(struct shard *s, struct target target, bool control, call_done done, void *user, uint64_t a, uint64_t b)
@@ -318,7 +318,7 @@ bool call__answer(struct task *task)
         return s->ports.shard_send(s->ports.world, task->call_shard, PEER_ANSWER, buffer_slice(&s->frame));
     }
     uint8_t type = task->call_control ? PEER_CONTROL_ANSWER : PEER_ANSWER;
-    bool sent = s->ports.peer_send(s->ports.world, task->call_node, type, buffer_slice(&s->frame));
+    bool sent = peer__send(s, task->call_node, type, buffer_slice(&s->frame));
     /* Who is away will have given up: its call is lost, and ours with it. */
     return sent || !peer__is_up(s, task->call_node);
 }

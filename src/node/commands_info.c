@@ -52,7 +52,7 @@ static void info_stats(struct shard *s, struct buffer *b)
                          u(t->bytes_in), u(t->forwarded));
     buffer_append_format(b, "forwarded_unknown:%llu\r\nserved_for_others:%llu\r\npeer_frames:%llu\r\npeer_frames_refused:%llu\r\n",
                          u(t->forwarded_unknown), u(t->served), u(t->frames_in), u(t->frames_refused));
-    buffer_append_format(b, "conflict_notices:%llu\r\n", u(t->notices));
+    buffer_append_format(b, "peer_bytes_sent:%llu\r\nconflict_notices:%llu\r\n", u(t->peer_bytes_sent), u(t->notices));
 }
 
 static void info_replication(struct shard *s, struct buffer *b)

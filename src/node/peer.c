@@ -10,12 +10,20 @@
  *     replicates is merged all the same.
  */
 #include "node/shard_internal.h"
+#include "wire/frame.h"
 
 enum { PING_EVERY_MS = 1000, PONG_VALID_MS = 5000 };
 
 bool peer__is_up(const struct shard *s, uint8_t node)
 {
     return s->peers[node].up;
+}
+
+bool peer__send(struct shard *s, uint8_t node, uint8_t type, struct slice body)
+{
+    if (!s->ports.peer_send(s->ports.world, node, type, body)) return false;
+    s->statistics.peer_bytes_sent += FRAME_HEADER_BYTES + body.length;
+    return true;
 }
 
 static void visit_holders(struct shard *s, uint8_t node, void (*visit)(struct replica *r, uint16_t number, struct replica_now now))
@@ -45,7 +53,7 @@ static void say_hello(struct shard *s, uint8_t node)
     write_u64(b, s->config.folder_id);
     write_u8(b, s->config.shards);
     catalog__encode(s, b);
-    s->ports.peer_send(s->ports.world, node, PEER_HELLO, buffer_slice(b));
+    (void)peer__send(s, node, PEER_HELLO, buffer_slice(b));
 }
 
 static bool on_hello(struct shard *s, uint8_t node, struct slice body)
@@ -72,7 +80,7 @@ static void send_ping(struct shard *s, uint8_t node)
 {
     buffer_clear(&s->frame);
     write_u64(&s->frame, s->now.mono_ns);
-    s->ports.peer_send(s->ports.world, node, PEER_PING, buffer_slice(&s->frame));
+    (void)peer__send(s, node, PEER_PING, buffer_slice(&s->frame));
 }
 
 void shard_on_peer_up(struct shard *s, uint8_t node)
@@ -116,7 +124,7 @@ static bool on_ping(struct shard *s, uint8_t node, struct slice body)
     buffer_clear(&s->frame);
     write_u64(&s->frame, mono);
     write_u64(&s->frame, s->now.wall_ms);
-    s->ports.peer_send(s->ports.world, node, PEER_PONG, buffer_slice(&s->frame));
+    (void)peer__send(s, node, PEER_PONG, buffer_slice(&s->frame));
     return true;
 }
 
@@ -204,7 +212,7 @@ void peer__send_replica(void *user, uint16_t number, uint8_t message, struct sli
     write_u32(b, (uint32_t)shard__topology(s)->epoch);
     write_u8(b, message);
     buffer_append_slice(b, body);
-    if (!b->overflowed) s->ports.peer_send(s->ports.world, (uint8_t)node, PEER_REPLICA, buffer_slice(b));
+    if (!b->overflowed) peer__send(s, (uint8_t)node, PEER_REPLICA, buffer_slice(b));
 }
 
 size_t peer__send_room(void *user, uint16_t number)

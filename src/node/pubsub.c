@@ -93,7 +93,7 @@ static void publish(struct partition_slot *slot, struct slice channel, struct sl
     for (uint32_t node = 0; node < t->nodes_count; node++) {
         bool holder = memchr(slot->nodes, (int)node, slot->nodes_count) != NULL;
         if (holder || !s->peers[node].up || t->nodes[node].region != shard__self(s)->region) continue;
-        s->ports.peer_send(s->ports.world, (uint8_t)node, PEER_PUBLISH, frame);
+        peer__send(s, (uint8_t)node, PEER_PUBLISH, frame);
     }
 }
 

@@ -249,6 +249,7 @@ struct walk;
 struct statistics {
     uint64_t commands, connections, connections_refused, errors, forwarded, forwarded_unknown, served, bytes_in, frames_in,
         frames_refused, notices, writes_refused_clock;
+    uint64_t peer_bytes_sent; /* to other nodes, frame headers included */
 };
 
 struct shard {
@@ -442,6 +443,8 @@ void peer__tick(struct shard *s);
 void peer__send_replica(void *user, uint16_t node, uint8_t message, struct slice body);
 size_t peer__send_room(void *user, uint16_t node);
 bool peer__is_up(const struct shard *s, uint8_t node);
+/* One frame to a node, counted. False: not connected, or its queue is full. */
+bool peer__send(struct shard *s, uint8_t node, uint8_t type, struct slice body);
 bool peer__clock_refuses(const struct shard *s, struct buffer *reply);
 
 /* fault_list.c */
