@@ -95,6 +95,14 @@ void world_client_send(struct world *w, uint64_t client, const struct slice *wor
     plan_write(c);
 }
 
+void world_client_send_bytes(struct world *w, uint64_t client, struct slice bytes)
+{
+    struct world_client *c = find_client(w, client);
+    if (!c || !c->open) return;
+    buffer_append_slice(&c->to_server, bytes);
+    plan_write(c);
+}
+
 /* ---- from the server ---- */
 
 static void close_client(struct world_client *c)

@@ -69,6 +69,8 @@ uint64_t world_bytes_between(const struct world *w, uint8_t from, uint8_t to); /
 typedef void (*world_reply)(void *user, uint64_t client, const struct resp_value *reply);
 uint64_t world_client_open(struct world *w, uint8_t node, world_reply on_reply, void *user); /* 0: the node is down */
 void world_client_send(struct world *w, uint64_t client, const struct slice *words, size_t count);
+/* Bytes as they are: for what no sound client would send. */
+void world_client_send_bytes(struct world *w, uint64_t client, struct slice bytes);
 void world_client_close(struct world *w, uint64_t client);
 
 #endif
