@@ -161,6 +161,85 @@ static void replies_keep_the_order_of_requests(void **state)
     cluster_free(c);
 }
 
+static const char *replies_so_far(struct cluster *c)
+{
+    buffer_append_byte(&c->reply, 0);
+    c->reply.length--;
+    return (const char *)c->reply.data;
+}
+
+/* S4: while the disk stalls, what a write changed is not shown to anybody; what is durable is. Replies behind it wait. */
+static void nothing_is_shown_before_it_is_durable(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(1, 1, 1);
+    assert_reply(c, 0, "SET old 1", "OK");
+    uint64_t writer = cluster_connect(c, 0), reader = cluster_connect(c, 0), other = cluster_connect(c, 0);
+    cluster_wait(c, 10);
+    world_node_stall_disk(c->world, 0, world_now_ns(c->world) + 500000000ull);
+    buffer_clear(&c->reply);
+    cluster_send(c, writer, "SET new 1");
+    cluster_send(c, writer, "PING");
+    cluster_wait(c, 50);
+    cluster_send(c, reader, "GET new");
+    cluster_wait(c, 50);
+    assert_string_equal(replies_so_far(c), "");
+    cluster_send(c, other, "GET old");
+    cluster_wait(c, 50);
+    assert_string_equal(replies_so_far(c), "\"1\"");
+    buffer_clear(&c->reply);
+    cluster_wait(c, 1000);
+    assert_true(cluster_reply_has(c, "OK | PONG"));
+    assert_true(cluster_reply_has(c, "\"1\""));
+    cluster_free(c);
+}
+
+/* A full disk refuses writes and nothing else, and is forgiven when there is room. */
+static void a_full_disk_refuses_writes_until_there_is_room(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(1, 1, 1);
+    char line[4096 + 64];
+    int length = snprintf(line, sizeof line, "SET big ");
+    memset(line + length, 'x', 4096);
+    line[length + 4096] = '\0';
+    world_node_disk_full(c->world, 0, true);
+    uint64_t client = cluster_connect(c, 0);
+    int written = 0;
+    while (written < 10000 && strcmp(cluster_ask(c, client, line), "OK") == 0) written++;
+    assert_memory_equal(c->reply.data, "-UNAVAILABLE no space is left", strlen("-UNAVAILABLE no space is left"));
+    assert_reply_begins(c, 0, "STRLEN big", "4096");
+    world_node_disk_full(c->world, 0, false);
+    cluster_wait(c, 5000);
+    assert_string_equal(cluster_ask(c, client, line), "OK");
+    cluster_free(c);
+}
+
+/* Far more is written than the log may keep: it is written back and reclaimed meanwhile, and nothing is lost. */
+static void the_log_is_written_back_and_reclaimed(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(1, 1, 1);
+    uint64_t client = cluster_connect(c, 0);
+    char line[8192 + 64];
+    for (int i = 0; i < 12000; i++) {
+        int length = snprintf(line, sizeof line, "SET k%d %d-", i % 50, i);
+        memset(line + length, 'y', 8192);
+        line[length + 8192] = '\0';
+        cluster_send(c, client, line);
+        if (i % 20 == 19) cluster_wait(c, 4);
+        buffer_clear(&c->reply);
+    }
+    cluster_wait(c, 5000);
+    assert_reply(c, 0, "DBSIZE", "50");
+    assert_memory_equal(cluster_do(c, 0, "GET k49"), "\"11999-y", 8);
+    world_node_crash(c->world, 0);
+    assert_true(world_node_start(c->world, 0, NULL));
+    cluster_wait(c, 5000);
+    assert_memory_equal(cluster_do(c, 0, "GET k0"), "\"11950-y", 8);
+    cluster_free(c);
+}
+
 /* S8: what was sent and not answered is unknown; what can't be sent is definitely not done. */
 static void errors_say_what_is_known(void **state)
 {
@@ -358,6 +437,9 @@ int main(void)
         cmocka_unit_test(late_keys_are_listed),
         cmocka_unit_test(any_node_and_shard_takes_any_key),
         cmocka_unit_test(replies_keep_the_order_of_requests),
+        cmocka_unit_test(nothing_is_shown_before_it_is_durable),
+        cmocka_unit_test(a_full_disk_refuses_writes_until_there_is_room),
+        cmocka_unit_test(the_log_is_written_back_and_reclaimed),
         cmocka_unit_test(errors_say_what_is_known),
         cmocka_unit_test(siblings_are_shown_and_resolved_once),
         cmocka_unit_test(the_loser_is_listed_and_restored),
