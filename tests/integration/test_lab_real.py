@@ -1,0 +1,47 @@
+"""meridian lab on real processes: each strategy of the incident ends as its ground truth says, judged by the stamps."""
+
+import json
+import os
+import subprocess
+import unittest
+
+MERIDIAN = os.environ["MERIDIAN"]
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+def lab(*words, timeout=300):
+    return subprocess.run([MERIDIAN, "lab", *words], cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+class Lab(unittest.TestCase):
+    def test_split_profile_on_real_processes(self):
+        run = lab("run", "split-profile", "--real", "--json")
+        self.assertEqual(run.returncode, 0, run.stdout + run.stderr)
+        report = json.loads(run.stdout)
+        self.assertEqual(report["world"], "real")
+        for strategy in report["strategies"]:
+            self.assertTrue(strategy["good"], strategy)
+            self.assertTrue(strategy["converged"], strategy)
+            self.assertEqual(strategy["lost"], 0, strategy)
+            self.assertGreater(strategy["bytes_between_regions"], 0, strategy)
+
+    def test_json_and_table_in_the_simulator(self):
+        run = lab("run", "split-profile", "--json")
+        self.assertEqual(run.returncode, 0, run.stderr)
+        names = {strategy["name"] for strategy in json.loads(run.stdout)["strategies"]}
+        self.assertEqual(names, {"lww", "lww-skewed", "siblings", "fields", "set"})
+        table = lab("run", "split-profile")
+        self.assertIn("5 of 5 strategies end as the ground truth says", table.stdout)
+        self.assertNotIn("\033", table.stdout)
+        self.assertTrue(all(len(line) <= 112 for line in table.stdout.splitlines()), table.stdout)
+
+    def test_list_and_mistakes(self):
+        self.assertIn("split-profile", lab("list").stdout)
+        unknown = lab("run", "no-such-incident")
+        self.assertEqual(unknown.returncode, 2)
+        self.assertIn("no-such-incident.yaml", unknown.stderr)
+        self.assertEqual(lab("run").returncode, 2)
+
+
+if __name__ == "__main__":
+    unittest.main()
