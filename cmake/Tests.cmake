@@ -3,7 +3,7 @@
 # A test file may name the rooms it links in its first line, `/* links: sim node */`; a unit test always links its own.
 
 set(MERIDIAN_TEST_ENVIRONMENT
-    "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1"
+    "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp:halt_on_error=1:die_after_fork=0"
     "UBSAN_OPTIONS=print_stacktrace=1"
     "ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1")
 
