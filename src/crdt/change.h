@@ -42,7 +42,8 @@ void change_withdrawn(struct change *c, const struct place *at, const struct reg
 void change_gone(struct change *c, enum object_event_type type, const struct place *at, struct dot dot);
 /* Withdraw the ledger entries of this place that the write observed and that are not in `here`. */
 void change_withdraw_observed(struct change *c, const struct place *at, const struct reg *here);
-/* Withdraw all ledger entries of all dots that a delete observed. */
+/* Withdraw all ledger entries of all dots that a delete observed. To be called once all is settled: entries of what the
+ * object still keeps are withdrawn by settling, since they are hidden from then on, not gone. */
 void change_withdraw_all(struct change *c, const struct dot_set *observed);
 void change_delete_ledgered(struct change *c, const struct delete_record *x, struct dot winner);
 void change_delete_withdrawn(struct change *c, const struct delete_record *x);

@@ -32,7 +32,8 @@ struct object *object_decode(struct slice bytes);
 
 enum object_event_type {
     OBJECT_LEDGERED = 1,  /* `dot` is no longer visible and was not replaced: keep it */
-    OBJECT_WITHDRAWN,     /* a ledgered dot was covered after all, or became visible again: drop the entry */
+    OBJECT_WITHDRAWN,     /* a ledgered dot was covered after all, or is visible or hidden again: drop the entry. With a
+                             kind, its value is in the object, or another event tells that it was replaced */
     OBJECT_REPLACED,      /* `dot` was observed by an accepted write: for the accounting only */
     OBJECT_EXPIRED,       /* `dot` was removed by expiry: for the accounting only */
     OBJECT_CONFLICT_OPEN, /* the key went from no conflict to siblings */

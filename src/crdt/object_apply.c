@@ -113,7 +113,6 @@ static void add_delete(struct change *c, struct parts *p, enum delete_policy pol
     meet_everything(p, x, &past);
     vv_deinit(&past);
     if (policy == DELETE_WINS) parts__carry_out(c, p, x);
-    change_withdraw_all(c, &w->observed);
 }
 
 /* The write replaces the key's parts of other types: a delete that spares the part written. Where it loses, both types
@@ -272,6 +271,8 @@ void object_apply(struct object *o, enum conflict_policy policy, const struct wr
         unsettled |= apply_kind(&c, p);
         if (unsettled) parts__settle_all(&c, p);
         parts__settle_deletes(&c, p, w->dot);
+        bool deletes = w->kind == WRITE_DELETE || w->flags & WRITE_FLAG_OVERWRITE;
+        if (deletes) change_withdraw_all(&c, &w->observed);
         change_conflict(&c, was_in_conflict, parts__in_conflict(p));
         object__compact(o);
     }

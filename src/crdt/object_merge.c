@@ -60,7 +60,7 @@ static void merge_deletes(struct change *c, struct parts *p, const struct vv *ou
         } else if (!vv_covers(theirs, x->dot)) {
             meet_unknown(q, x, ours);
         } else {
-            if (!(x->flags & (DELETE_LEDGERED | DELETE_OVERWRITE)))
+            if (!(x->flags & (DELETE_LEDGERED | DELETE_RESOLVED | DELETE_OVERWRITE)))
                 change_gone(c, OBJECT_REPLACED, &(struct place){PART_STRING, {0}}, x->dot);
             deletes_remove(&p->deletes, i);
             continue;
@@ -69,9 +69,7 @@ static void merge_deletes(struct change *c, struct parts *p, const struct vv *ou
     }
     for (uint32_t i = 0; i < q->deletes.count; i++) {
         const struct delete_record *from = &q->deletes.records[i];
-        if (vv_covers(ours, from->dot)) continue;
-        change_withdraw_all(c, &from->observed);
-        meet_unknown(p, copy_record(&p->deletes, from), theirs);
+        if (!vv_covers(ours, from->dot)) meet_unknown(p, copy_record(&p->deletes, from), theirs);
     }
 }
 
@@ -97,6 +95,10 @@ void object_merge(struct object *o, const struct vv *ours, const struct object *
     if (p->set || q->set) set_aw_merge(&c, parts__set(p), ours, q->set, theirs);
     parts__settle_all(&c, p);
     parts__settle_deletes(&c, p, (struct dot){0, 0});
+    for (uint32_t i = 0; i < q->deletes.count; i++) {
+        const struct delete_record *x = &q->deletes.records[i];
+        if (!vv_covers(ours, x->dot)) change_withdraw_all(&c, &x->observed);
+    }
     change_conflict(&c, was_in_conflict, parts__in_conflict(p));
     object__compact(o);
     change_deinit(&c);

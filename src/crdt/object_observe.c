@@ -9,13 +9,10 @@ static void observe_contested(const struct parts *p, struct dot_set *out)
     }
 }
 
-/* The losers too: what replaces the expiry is meant to replace all of it (expiry.h, E1). */
+/* The losers and the hidden ones too: what replaces the expiry is meant to replace all of it (expiry.h, E1). */
 static void observe_expiry(const struct parts *p, struct dot_set *out)
 {
-    for (uint32_t i = 0; i < p->expiry.values.count; i++) {
-        struct dot dot = p->expiry.values.values[i].dot;
-        if (!deletes_hide(&p->deletes, PART_EXPIRY, dot)) dot_set_add(out, dot);
-    }
+    for (uint32_t i = 0; i < p->expiry.values.count; i++) dot_set_add(out, p->expiry.values.values[i].dot);
 }
 
 /* A key that shows nothing begins anew: an expiry that outlived its values, or an old contest, is not for the new one. */

@@ -298,7 +298,8 @@ static inline void object_show_cell(const struct deletes *deletes, const struct 
         if (register_value_is_readable(v)) show_dot(out, v->dot);
     }
     if (view.readable > 0 && view.has_tombstone) buffer_append_format(out, " or deleted");
-    if (view.has_sum) buffer_append_format(out, " plus %lld", (long long)counter_sum_clamp(view.sum));
+    long long sum = counter_sum_clamp(view.sum);
+    if (view.has_sum) buffer_append_format(out, " plus %lld", sum);
     buffer_append_format(out, "\n");
 }
 
