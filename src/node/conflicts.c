@@ -18,11 +18,14 @@
 
 enum { ROWS_MAX = 10000, ROW_VALUE_BYTES_MAX = 4096, ANSWER_BYTES_MAX = FRAME_BODY_BYTES_MAX - 1024 };
 
-const char *conflicts__reason(enum ledger_reason reason)
+/* Several writes may have beaten the one in the entry, and which of them met it first differs between replicas. The words
+ * must be equal everywhere, so they tell what the table's contract makes of it. */
+const char *conflicts__reason(enum ledger_reason reason, enum conflict_policy policy)
 {
     switch (reason) {
-    case LEDGER_LWW_LOSER: return "lww: later stamp won";
-    case LEDGER_LOST_TO_DELETE: return "delete: a concurrent delete won";
+    case LEDGER_LWW_LOSER:
+    case LEDGER_LOST_TO_DELETE:
+        return policy == CONFLICT_DELETE_WINS ? "delete-wins: a concurrent delete or a later stamp won" : "lww: later stamp won";
     case LEDGER_DELETE_LOST: return "delete: a concurrent update won";
     case LEDGER_LATE: return "late: its prefix became a table of its own";
     case LEDGER_REASON_COUNT: break;
@@ -228,7 +231,7 @@ struct conflict_row conflicts__row_of_entry(const struct partition_slot *slot, c
                                  .table = slice_of_string(slot->table->table.name),
                                  .key = entry->key,
                                  .kind = slice_of_string(conflicts__kind(entry->kind)),
-                                 .reason = slice_of_string(conflicts__reason(entry->reason)),
+                                 .reason = slice_of_string(conflicts__reason(entry->reason, replica_policy(slot->replica))),
                                  .column = entry->column,
                                  .value = entry->value,
                                  .dot = entry->dot,
@@ -260,7 +263,7 @@ bool conflicts__row_of_object(struct shard *s, struct partition_slot *slot, stru
                                  .key = key,
                                  .kind = conflict ? SLICE_LITERAL("siblings") : SLICE_LITERAL("late"),
                                  .reason = conflict ? SLICE_LITERAL("siblings: concurrent writes, unresolved")
-                                                    : slice_of_string(conflicts__reason(LEDGER_LATE)),
+                                                    : slice_of_string(conflicts__reason(LEDGER_LATE, replica_policy(slot->replica))),
                                  .value = oldest.type == OBJECT_STRING ? oldest.value : slice_of(NULL, 0),
                                  .dot = oldest.dot,
                                  .stamp = oldest.stamp};

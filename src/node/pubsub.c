@@ -176,7 +176,7 @@ void pubsub__notice(void *user, struct slice key, const struct object_event *eve
     if (!entry || event->kind) append_json_text(&text, "kind", entry ? conflicts__kind(event->kind) : "siblings");
     if (event->column.length) append_json(&text, "column", event->column);
     if (event->type == OBJECT_LEDGERED) {
-        append_json_text(&text, "reason", conflicts__reason(event->reason));
+        append_json_text(&text, "reason", conflicts__reason(event->reason, replica_policy(slot->replica)));
         if (event->value.length <= NOTICE_VALUE_BYTES_MAX) append_json(&text, "value", event->value);
     }
     append_origin(s, &text, event);

@@ -453,7 +453,7 @@ void fault_list__serve(struct task *task);
 
 /* conflicts.c */
 void conflicts__serve(struct task *task);
-const char *conflicts__reason(enum ledger_reason reason);
+const char *conflicts__reason(enum ledger_reason reason, enum conflict_policy policy);
 const char *conflicts__kind(enum ledger_kind kind);
 /* The id under which an unresolved conflict of a key is listed: of its oldest alternative. False: there is no conflict. */
 bool conflicts__sibling_id(struct replica *r, struct slice key, const struct object *object, struct replica_now now,
