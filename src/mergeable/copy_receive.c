@@ -174,6 +174,7 @@ struct own_range {
     uint32_t count, capacity;
     struct store_item *cold[COPY_FETCH_MAX]; /* not to be fetched within a scan */
     struct store_space *cold_space[COPY_FETCH_MAX];
+    uint64_t cold_hash[COPY_FETCH_MAX]; /* of the key it belongs to */
     uint32_t cold_count;
 };
 
@@ -187,13 +188,14 @@ static void add_hash(void *user, uint64_t hash)
     o->hashes[o->count++] = hash;
 }
 
-static void note_cold(struct own_range *o, struct store_space *space, struct store_item *item)
+static void note_cold(struct own_range *o, struct store_space *space, struct store_item *item, uint64_t key_hash)
 {
     if (!store_item_is_cold(item)) return;
     if (!o->replica->started) {
         replica__warm_now(o->replica, space, item);
     } else if (o->cold_count < COPY_FETCH_MAX) {
         o->cold_space[o->cold_count] = space;
+        o->cold_hash[o->cold_count] = key_hash;
         o->cold[o->cold_count++] = item;
     }
 }
@@ -203,13 +205,16 @@ static void add_item(void *user, struct store_item *item)
     struct own_range *o = user;
     if (item->hash > o->last) return;
     add_hash(o, item->hash);
-    note_cold(o, o->replica->data, item);
+    note_cold(o, o->replica->data, item, item->hash);
 }
 
 static void note_cold_entry(void *user, struct store_item *item)
 {
     struct own_range *o = user;
-    note_cold(o, o->replica->ledger, item);
+    struct ledger_place place;
+    bool ok = replica__ledger_key_read(store_item_key(item), &place);
+    ASSERT(ok);
+    note_cold(o, o->replica->ledger, item, place.key_hash);
 }
 
 static int compare_hashes(const void *a, const void *b)
@@ -235,13 +240,33 @@ static void own_range_gather(struct own_range *o, struct replica *r, uint64_t fi
     o->count = kept;
 }
 
+/* The merge is going to change this item: it counts as changed from now on, so that it can't go cold again before the
+ * chunk comes again. */
+static void pin(struct store_space *space, struct store_item *item)
+{
+    if (store_item_is_cold(item)) return;
+    store_will_change(space, item, item->lsn);
+    store_changed(space, item);
+}
+
+static void pin_entry(void *user, struct store_item *item)
+{
+    struct replica *r = user;
+    pin(r->ledger, item);
+}
+
 static void on_range_warm(struct replica *r, const struct wait *w, enum status status, struct slice payload)
 {
-    (void)w;
     (void)payload;
-    MAYBE(status == STATUS_OK);
     ASSERT(r->copy.fetching > 0);
-    if (--r->copy.fetching == 0 && r->copy.active) send_pull(r, true);
+    r->copy.fetching--;
+    if (status == STATUS_OK) {
+        struct store_item *items[GROUP_MAX];
+        uint32_t count = replica__group(r->data, w->counter, items);
+        for (uint32_t i = 0; i < count; i++) pin(r->data, items[i]);
+        replica__ledger_visit(r, w->counter, pin_entry, r);
+    }
+    if (r->copy.fetching == 0 && r->copy.active) send_pull(r, true);
 }
 
 /* ---- merging one hash ---- */
@@ -533,9 +558,10 @@ static void accept_chunk(struct replica *r, const struct copy_chunk *c, struct s
     struct own_range own;
     own_range_gather(&own, r, c->first, c->last);
     memory_free(own.hashes);
-    if (own.cold_count > 0) { /* come again when they are warm */
+    if (own.cold_count > 0) { /* it has to come again when they are warm */
         for (uint32_t i = 0; i < own.cold_count; i++) {
             struct wait *wait = replica__wait_new(r, 0);
+            wait->counter = own.cold_hash[i];
             wait->done = on_range_warm;
             r->copy.fetching++;
             store_fetch(own.cold_space[i], own.cold[i], replica__wait_fetch_done, wait);

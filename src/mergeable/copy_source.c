@@ -19,7 +19,8 @@
 enum {
     COPY_WINDOW_CHUNKS = 4,
     COPY_BATCH_ITEMS = 64,
-    COPY_COLD_MAX = 256, /* items fetched for one chunk */
+    COPY_COLD_MAX = 256,  /* items fetched for one chunk */
+    COPY_BLOCKED_MAX = 4, /* attempts after which what is fetched is sent one by one */
     COPY_OFFER_MS = 2000,
     COPY_IDLE_MS_MAX = 60000,
     COPY_SPAN_BITS = 60, /* a chunk speaks for at most 1/16 of the hashes: the receiver may hold far more there than we */
@@ -72,7 +73,8 @@ void replica__copy_check(struct replica *r, struct peer *p)
 
 /* ---- building a chunk ---- */
 
-/* What the next chunk speaks for: the data items of [first, last], and the hashes there that have ledger entries. */
+/* What the next chunk speaks for: the data items of [first, last], and the hashes there that have ledger entries. It ends
+ * before the first hash of which anything is cold; when nothing is before that, it is blocked. */
 struct gathered {
     uint64_t last; /* inclusive */
     struct store_item **items;
@@ -80,23 +82,42 @@ struct gathered {
     uint64_t *hashes;
     uint32_t hashes_count, hashes_capacity;
     uint64_t bytes;
-    uint32_t cold;
+    struct store_item *cold[COPY_COLD_MAX]; /* the first ones, to be fetched together */
+    struct store_space *cold_space[COPY_COLD_MAX];
+    uint32_t cold_count;
+};
+
+static void note_cold(struct gathered *g, struct store_space *space, struct store_item *item)
+{
+    if (g->cold_count == COPY_COLD_MAX) return;
+    g->cold_space[g->cold_count] = space;
+    g->cold[g->cold_count++] = item;
+}
+
+struct gathering {
+    struct replica *replica;
+    struct gathered *g;
 };
 
 static void add_item(void *user, struct store_item *item)
 {
-    struct gathered *g = user;
+    const struct gathering *at = user;
+    struct gathered *g = at->g;
     if (item->hash > g->last) return;
+    if (store_item_is_cold(item)) note_cold(g, at->replica->data, item);
+    if (g->cold_count > 0) return;
     if (g->items_count == g->items_capacity) {
         g->items_capacity = g->items_capacity ? g->items_capacity * 2 : COPY_BATCH_ITEMS * 2;
         g->items = memory_realloc(g->items, g->items_capacity * sizeof *g->items);
     }
     g->items[g->items_count++] = item;
-    if (store_item_is_cold(item)) {
-        g->cold++;
-    } else {
-        g->bytes += object_bytes(item->object);
-    }
+    g->bytes += object_bytes(item->object);
+}
+
+static void note_cold_entry(void *user, struct store_item *item)
+{
+    const struct gathering *at = user;
+    if (store_item_is_cold(item)) note_cold(at->g, at->replica->ledger, item);
 }
 
 static void add_hash(void *user, uint64_t key_hash)
@@ -115,60 +136,107 @@ static int compare_hashes(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void gather(struct replica *r, uint64_t first, struct gathered *g)
+static bool is_empty(const struct gathered *g)
+{
+    return g->items_count == 0 && g->hashes_count == 0;
+}
+
+static void end_before(struct gathered *g, uint64_t hash)
+{
+    while (g->items_count > 0 && g->items[g->items_count - 1]->hash >= hash) g->items_count--;
+    while (g->hashes_count > 0 && g->hashes[g->hashes_count - 1] >= hash) g->hashes_count--;
+    if (!is_empty(g)) g->last = hash - 1;
+}
+
+/* Returns false when the chunk is blocked. */
+static bool gather(struct replica *r, uint64_t first, struct gathered *g)
 {
     uint64_t span = (UINT64_C(1) << COPY_SPAN_BITS) - 1;
     uint64_t last_max = first <= UINT64_MAX - span ? first + span : UINT64_MAX;
     uint64_t ahead_end = range_clocks_end(&r->ahead, first);
     if (ahead_end < last_max) last_max = ahead_end;
     uint64_t cursor = first;
+    struct gathering at = {.replica = r, .g = g};
     g->last = last_max;
     for (;;) {
-        bool more = store_scan(r->data, &cursor, COPY_BATCH_ITEMS, add_item, g);
+        bool more = store_scan(r->data, &cursor, COPY_BATCH_ITEMS, add_item, &at);
         if (!more || cursor > last_max) break;
-        if (g->bytes < REPLICA_COPY_CHUNK_BYTES && g->cold < COPY_COLD_MAX) continue;
+        if (g->bytes < REPLICA_COPY_CHUNK_BYTES && g->cold_count < COPY_COLD_MAX) continue;
         g->last = cursor - 1;
         break;
     }
     ledger_index_visit(&r->ledger_keys, first, g->last, add_hash, g);
     if (g->hashes_count > 1) qsort(g->hashes, g->hashes_count, sizeof *g->hashes, compare_hashes);
+    bool is_cut = g->cold_count > 0;
+    if (is_cut) end_before(g, g->cold[0]->hash);
+    for (uint32_t i = 0; i < g->hashes_count; i++) {
+        uint32_t cold_before = g->cold_count;
+        uint64_t hash = g->hashes[i];
+        replica__ledger_visit(r, hash, note_cold_entry, &at);
+        if (g->cold_count == cold_before) continue;
+        is_cut = true;
+        end_before(g, hash);
+    }
+    return !is_cut || !is_empty(g);
 }
+
+/* A key and its ledger entries leave together. Where memory is so short that one of them goes cold while another is
+ * fetched, those that are here are made to stay: what counts as changed is not evicted until it is written back. */
+static void pin_group(struct replica *r, uint64_t hash);
 
 static void on_copy_warm(struct replica *r, const struct wait *w, enum status status, struct slice payload)
 {
     (void)payload;
     struct peer *p = replica__peer(r, w->peer);
     ASSERT(p->copy.fetching > 0);
-    if (--p->copy.fetching == 0 && status == STATUS_OK) replica__copy_send(r, p);
+    p->copy.fetching--;
+    if (status != STATUS_OK) return; /* tried again by the next check */
+    bool is_short = p->copy.blocked > COPY_BLOCKED_MAX;
+    if (is_short) pin_group(r, w->counter);
+    if (is_short || p->copy.fetching == 0) replica__copy_send(r, p);
 }
 
-struct fetching {
-    struct replica *replica;
-    struct peer *peer;
-};
-
-static void fetch_if_cold(struct replica *r, struct peer *p, struct store_space *space, struct store_item *item)
+static void pin_entry(void *user, struct store_item *item)
 {
-    if (!store_item_is_cold(item)) return;
-    struct wait *wait = replica__wait_new(r, p->node);
-    wait->done = on_copy_warm;
-    p->copy.fetching++;
-    store_fetch(space, item, replica__wait_fetch_done, wait);
+    struct replica *r = user;
+    if (store_item_is_cold(item)) return;
+    store_will_change(r->ledger, item, item->lsn);
+    store_changed(r->ledger, item);
 }
 
-static void fetch_entry(void *user, struct store_item *item)
+static void pin_group(struct replica *r, uint64_t hash)
 {
-    const struct fetching *f = user;
-    fetch_if_cold(f->replica, f->peer, f->replica->ledger, item);
+    uint32_t entries;
+    if (!ledger_index_of_key(&r->ledger_keys, hash, &entries)) return; /* alone: it is sent at once */
+    replica__ledger_visit(r, hash, pin_entry, r);
+    struct store_item *items[GROUP_MAX];
+    uint32_t count = replica__group(r->data, hash, items);
+    for (uint32_t i = 0; i < count; i++) {
+        if (store_item_is_cold(items[i])) continue;
+        store_will_change(r->data, items[i], items[i]->lsn);
+        store_changed(r->data, items[i]);
+    }
 }
 
-/* Begin fetching what is cold. Returns true if anything is. */
-static bool fetch_cold(struct replica *r, struct peer *p, const struct gathered *g)
+/* The hash of the key that an item of either space belongs to. */
+static uint64_t key_hash_of(const struct replica *r, const struct store_space *space, const struct store_item *item)
 {
-    struct fetching f = {.replica = r, .peer = p};
-    for (uint32_t i = 0; i < g->items_count; i++) fetch_if_cold(r, p, r->data, g->items[i]);
-    for (uint32_t i = 0; i < g->hashes_count; i++) replica__ledger_visit(r, g->hashes[i], fetch_entry, &f);
-    return p->copy.fetching > 0;
+    struct ledger_place place;
+    if (space == r->data || !replica__ledger_key_read(store_item_key(item), &place)) return item->hash;
+    return place.key_hash;
+}
+
+static void fetch_cold(struct replica *r, struct peer *p, const struct gathered *g)
+{
+    p->copy.blocked++;
+    if (p->copy.fetching > 0) return;
+    p->copy.fetching = g->cold_count;
+    for (uint32_t i = 0; i < g->cold_count; i++) {
+        struct wait *wait = replica__wait_new(r, p->node);
+        wait->counter = key_hash_of(r, g->cold_space[i], g->cold[i]);
+        wait->done = on_copy_warm;
+        store_fetch(g->cold_space[i], g->cold[i], replica__wait_fetch_done, wait);
+    }
 }
 
 struct group_writer {
@@ -246,9 +314,13 @@ static void finish_chunk(struct replica *r, struct copy_out *copy, const struct 
 static bool build_chunk(struct replica *r, struct peer *p)
 {
     struct gathered g = {0};
-    gather(r, p->copy.next.first, &g);
-    bool ready = !fetch_cold(r, p, &g);
-    if (ready) finish_chunk(r, &p->copy, &g);
+    bool ready = gather(r, p->copy.next.first, &g);
+    if (ready) {
+        p->copy.blocked = 0;
+        finish_chunk(r, &p->copy, &g);
+    } else {
+        fetch_cold(r, p, &g);
+    }
     memory_free(g.items);
     memory_free(g.hashes);
     return ready;
@@ -269,7 +341,7 @@ void replica__copy_send(struct replica *r, struct peer *p)
             continue;
         }
         if (copy->finished || copy->next.index >= copy->acked_index + COPY_WINDOW_CHUNKS) return;
-        if (copy->fetching > 0 || !build_chunk(r, p)) return;
+        if (!build_chunk(r, p)) return;
     }
 }
 

@@ -65,6 +65,7 @@ struct copy_out {
     bool pulled;          /* the receiver took the offer */
     uint64_t touched_ns;  /* last offer or pull */
     uint32_t fetching;    /* cold items on their way */
+    uint32_t blocked;     /* attempts to build the next chunk that met only cold items */
 };
 
 struct copy_in {
