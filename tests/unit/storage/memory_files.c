@@ -1,4 +1,4 @@
-/* memory_files.c: see memory_files.h. Writes reach `bytes` when they complete: what is there is durable. */
+/* memory_files.c: see memory_files.h. A completed write is in `bytes` and in `durable`. */
 #include "tests/unit/storage/memory_files.h"
 
 #include "base/assert.h"
@@ -16,6 +16,7 @@ static void drop(struct memory_files *m)
 {
     for (int i = 0; i < MEMORY_FILES_MAX; i++) {
         memory_free(m->files[i].bytes);
+        memory_free(m->files[i].durable);
         m->files[i] = (struct memory_file){0};
     }
     m->ops_count = 0;
@@ -53,7 +54,10 @@ void memory_files_copy(struct memory_files *to, const struct memory_files *from)
     for (int i = 0; i < MEMORY_FILES_MAX; i++) {
         to->files[i] = from->files[i];
         to->files[i].bytes = memory_alloc(from->files[i].length);
-        if (from->files[i].length) memcpy(to->files[i].bytes, from->files[i].bytes, from->files[i].length);
+        to->files[i].durable = memory_alloc(from->files[i].length);
+        if (!from->files[i].length) continue;
+        memcpy(to->files[i].bytes, from->files[i].bytes, from->files[i].length);
+        memcpy(to->files[i].durable, from->files[i].durable, from->files[i].length);
     }
     memcpy(to->ops, from->ops, sizeof to->ops);
     to->ops_count = from->ops_count;
@@ -63,6 +67,12 @@ static void put(struct memory_file *file, uint64_t offset, const uint8_t *data, 
 {
     ASSERT(offset + length <= file->length);
     if (length) memcpy(file->bytes + offset, data, length);
+}
+
+static void put_durable(struct memory_file *file, uint64_t offset, struct slice bytes)
+{
+    put(file, offset, bytes.data, bytes.length);
+    if (bytes.length) memcpy(file->durable + offset, bytes.data, bytes.length);
 }
 
 /* ---- the crash ---- */
@@ -77,6 +87,20 @@ static void tear(struct memory_files *m, struct memory_file *file, const struct 
         size_t count = left < sector_left ? left : sector_left;
         if (fate == 1 || prng_chance(&m->prng, 1, 2)) put(file, request->offset + at, request->bytes.data + at, count);
         at += count;
+    }
+}
+
+/* What was only in memory is gone, or not. */
+static void lose_memory(struct memory_files *m, struct memory_file *file)
+{
+    for (size_t at = 0; at < file->length; at += SECTOR_BYTES) {
+        size_t count = file->length - at < SECTOR_BYTES ? file->length - at : SECTOR_BYTES;
+        if (memcmp(file->bytes + at, file->durable + at, count) == 0) continue;
+        if (prng_chance(&m->prng, 1, 2)) {
+            memcpy(file->durable + at, file->bytes + at, count);
+        } else {
+            memcpy(file->bytes + at, file->durable + at, count);
+        }
     }
 }
 
@@ -103,7 +127,10 @@ static void take_image(struct memory_files *m, struct file_request *now)
         if (request->kind == FILE_WRITE_SYNC) tear(m->image, &m->image->files[request->file], request);
     }
     if (now) tear(m->image, &m->image->files[now->file], now);
-    undo_folder_ops(m->image);
+    if (!m->power_stays) {
+        for (int i = 0; i < MEMORY_FILES_MAX; i++) lose_memory(m->image, &m->image->files[i]);
+        undo_folder_ops(m->image);
+    }
     if (m->on_crash) m->on_crash(m->user);
 }
 
@@ -156,7 +183,10 @@ static enum status port_create(void *world, const char *name, uint64_t bytes, fi
         for (int j = 0; j < m->ops_count; j++) is_named |= m->ops[j].file == i;
         if (is_named) continue;
         memory_free(file->bytes);
-        *file = (struct memory_file){.exists = true, .bytes = memory_zalloc(1, bytes), .length = bytes};
+        memory_free(file->durable);
+        *file = (struct memory_file){.exists = true, .length = bytes};
+        file->bytes = memory_zalloc(1, bytes);
+        file->durable = memory_zalloc(1, bytes);
         memcpy(file->name, name, strlen(name) + 1);
         *out_file = i;
         return STATUS_OK;
@@ -185,7 +215,7 @@ static enum status port_write_sync(void *world, file_handle file, uint64_t offse
     struct memory_files *m = world;
     struct file_request request = {.kind = FILE_WRITE_SYNC, .file = file, .offset = offset, .bytes = bytes};
     step(m, &request);
-    put(&m->files[file], offset, bytes.data, bytes.length);
+    put_durable(&m->files[file], offset, bytes);
     return STATUS_OK;
 }
 
@@ -268,9 +298,7 @@ struct file_request *memory_files_complete(struct memory_files *m, int index)
     m->requests_count--;
     request->status = STATUS_OK;
     switch (request->kind) {
-    case FILE_WRITE_SYNC:
-        put(&m->files[request->file], request->offset, request->bytes.data, request->bytes.length);
-        break;
+    case FILE_WRITE_SYNC: put_durable(&m->files[request->file], request->offset, request->bytes); break;
     case FILE_READ:
         request->length_done = get(&m->files[request->file], request->offset, request->into, request->length);
         break;

@@ -1,6 +1,8 @@
-/* memory_files.h: a folder of files in memory, for tests: it can lose power at any chosen step, tearing what was not
- * synced at sectors of 512 bytes and undoing renames that no folder sync followed; it can be full; and its bytes can be
- * damaged. */
+/* memory_files.h: a folder of files in memory, for tests. At any chosen step the process can die, or the power fail.
+ * The first leaves what was being written in the system's memory, whole or in part, where the next process reads it.
+ * The second forgets or tears that, at sectors of 512 bytes, and undoes renames that no folder sync followed. What a
+ * process found in memory becomes durable only when it writes it again: a sync that failed before may have marked it
+ * clean. */
 #ifndef MERIDIAN_TESTS_MEMORY_FILES_H
 #define MERIDIAN_TESTS_MEMORY_FILES_H
 
@@ -12,7 +14,8 @@ enum { MEMORY_FILES_MAX = 64, MEMORY_REQUESTS_MAX = 256, MEMORY_FOLDER_OPS_MAX =
 struct memory_file {
     bool exists;
     char name[FILE_NAME_BYTES_MAX];
-    uint8_t *bytes;
+    uint8_t *bytes;   /* as a process reads them */
+    uint8_t *durable; /* as they are on the platter */
     size_t length;
 };
 
@@ -31,7 +34,8 @@ struct memory_files {
     struct prng prng;
     uint64_t bytes_max;
     uint64_t steps;               /* of the disk so far */
-    uint64_t crash_step;          /* power fails at this step; 0: never */
+    uint64_t crash_step;          /* the crash comes at this step; 0: never */
+    bool power_stays;             /* it is only the process that dies */
     struct memory_files *image;   /* what the failure left, once it happened */
     void (*on_crash)(void *user); /* at that moment, the process still unaware */
     void *user;

@@ -201,6 +201,12 @@ static void read_back(struct history *h, uint32_t id)
     }
 }
 
+static void forget_cached(struct history *h)
+{
+    log__cache_deinit(&h->log->cache);
+    log__cache_init(&h->log->cache, 20000);
+}
+
 /* ---- the plain cases ---- */
 
 static void test_records_survive_in_order(void **state)
@@ -267,7 +273,7 @@ static void test_damage_under_a_read_is_reported(void **state)
     int file = memory_files_find(&h.files, "log-0000000001.seg");
     h.files.files[file].bytes[h.at[0].offset] ^= 1;
     struct slice payload;
-    h.log->cache.runs_count = 0;
+    forget_cached(&h);
     struct expected_read read = {.h = &h};
     assert_int_equal(log_read(h.log, h.at[0], &payload, on_read, &read), STATUS_BUSY);
     struct log_read_request *request = CONTAINER_OF(list_first(&h.log->reads), struct log_read_request, node);
@@ -355,6 +361,7 @@ static void run_history(uint64_t seed, uint64_t crash_step, uint32_t steps, uint
 {
     struct history h;
     history_init(&h, seed);
+    h.files.power_stays = crash_step % 2 == 1;
     h.files.on_crash = note_acknowledged;
     h.files.user = &h;
     h.files.crash_step = crash_step;
@@ -364,6 +371,7 @@ static void run_history(uint64_t seed, uint64_t crash_step, uint32_t steps, uint
     crash_and_check(&h);
     for (uint32_t life = 0; life < 2; life++) { /* and what was cut must not come back in later lives */
         h.files.crash_step = h.files.steps + 1 + prng_below(&h.prng, 60);
+        h.files.power_stays = prng_chance(&h.prng, 1, 2);
         for (uint32_t i = 0; i < steps / 2 && !h.files.image; i++) random_step(&h);
         crash_and_check(&h);
     }
@@ -392,7 +400,8 @@ static void test_long_lives_with_crashes(void **state)
         h.files.user = &h;
         open_log(&h);
         while (h.ids < IDS_MAX - 100) {
-            h.files.crash_step = h.files.steps + 1 + prng_below(&h.prng, 400);
+            h.files.crash_step = h.files.steps + 1 + prng_below(&h.prng, prng_chance(&h.prng, 1, 3) ? 20 : 400);
+            h.files.power_stays = prng_chance(&h.prng, 1, 2);
             for (uint32_t i = 0; i < 500 && !h.files.image && h.ids < IDS_MAX - 50; i++) random_step(&h);
             crash_and_check(&h);
         }
@@ -405,7 +414,47 @@ static void test_long_lives_with_crashes(void **state)
     assert_true(moves > 1000);
 }
 
+static void test_segment_waits_for_its_readers(void **state)
+{
+    (void)state;
+    struct history h;
+    history_init(&h, 17);
+    open_log(&h);
+    while (log_segment_count(h.log) < 3) {
+        if (append(&h) != STATUS_OK) settle(&h);
+        log_submit(h.log);
+    }
+    settle(&h);
+    forget_cached(&h);
+    struct expected_read read = {.h = &h};
+    struct slice payload;
+    assert_int_equal(log_read(h.log, h.at[0], &payload, on_read, &read), STATUS_BUSY);
+    struct file_request *slow = h.files.requests[0];
+    memset(h.live, 0, sizeof h.live);
+    assert_int_equal(log_reclaim(h.log, is_live, moved, &h), STATUS_OK);
+    for (int i = 0; i < 50; i++) {
+        h.now_ns += 60000000;
+        log_tick(h.log, h.now_ns);
+        for (int r = 0; r < h.files.requests_count; r++) {
+            if (h.files.requests[r] != slow) complete(&h, r--);
+        }
+    }
+    assert_int_equal(h.log->oldest_durable, 2);     /* it could go, */
+    assert_int_equal(h.log->segments[0].number, 1); /* and stays */
+    complete(&h, 0);
+    assert_true(read.done);
+    assert_int_equal(h.log->segments[0].number, 2);
+    settle(&h);
+    history_deinit(&h);
+}
+
 /* ---- torn or damaged ---- */
+
+static void count_record(void *user, const struct log_record *record)
+{
+    uint64_t *count = user;
+    *count += record->lsn > 0;
+}
 
 /* Flip a byte at each place: the log opens as it was (the byte means nothing), cuts its last, unsealed batch, or
  * refuses with a message. What opens holds nothing but whole records in order. */
@@ -583,6 +632,35 @@ static void test_hole_in_the_middle(void **state)
     history_deinit(&h);
 }
 
+/* After a torn write a sector may hold a record of an earlier life: intact by itself, as long, at the same place. */
+static void test_intact_record_of_another_batch_is_no_record(void **state)
+{
+    (void)state;
+    struct history h;
+    history_init(&h, 16);
+    open_log(&h);
+    struct log_location at[4];
+    for (int batch = 0; batch < 2; batch++) {
+        for (int i = 0; i < 2; i++) {
+            uint8_t payload[40];
+            memset(payload, batch * 2 + i, sizeof payload);
+            struct slice bytes = slice_of(payload, sizeof payload);
+            assert_int_equal(log_append(h.log, 1, 2, 3, bytes, NULL, &at[batch * 2 + i]), STATUS_OK);
+        }
+        log_submit(h.log);
+        while (h.files.requests_count) complete(&h, 0);
+    }
+    log_free(h.log);
+    uint8_t *bytes = h.files.files[memory_files_find(&h.files, "log-0000000001.seg")].bytes;
+    memcpy(bytes + at[3].offset - LOG_RECORD_HEADER_BYTES, bytes + at[0].offset - LOG_RECORD_HEADER_BYTES, 60);
+    struct log_config config = config_of_test();
+    struct files_port port = memory_files_port(&h.files);
+    uint64_t count = 0;
+    assert_int_equal(log_open(&config, &port, count_record, &count, &h.log, &h.error), STATUS_OK);
+    assert_int_equal(count, 2); /* the last batch is cut whole */
+    history_deinit(&h);
+}
+
 /* ---- room ---- */
 
 static void test_full_disk_refuses_and_recovers(void **state)
@@ -717,6 +795,8 @@ int main(void)
         cmocka_unit_test(test_torn_tail_is_cut_and_reported),
         cmocka_unit_test(test_missing_and_foreign_segments),
         cmocka_unit_test(test_hole_in_the_middle),
+        cmocka_unit_test(test_intact_record_of_another_batch_is_no_record),
+        cmocka_unit_test(test_segment_waits_for_its_readers),
         cmocka_unit_test(test_full_disk_refuses_and_recovers),
         cmocka_unit_test(test_bound_is_left_by_reclaiming),
         cmocka_unit_test(test_a_full_disk_still_opens),

@@ -484,7 +484,54 @@ static void test_memory_account_returns_to_where_it_was(void **state)
     memory_free(m);
 }
 
+static void test_account_of_a_dropped_partition_is_zero(void **state)
+{
+    (void)state;
+    struct model *m = memory_alloc(sizeof *m);
+    model_init(m, 14, 30000);
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        struct store_space *space = store_partition_space(m->partitions[p], SPACE_DATA);
+        for (uint32_t id = 0; id < 3000; id++) insert_plain(space, id, prng_u64(&m->prng), 1); /* buckets overflow */
+    }
+    m->lsn = 1;
+    settle(m);
+    while (store_work(m->store, 50)) {} /* the clock hand stands somewhere */
+    for (uint32_t p = 0; p < PARTITIONS; p++) {
+        store_partition_drop(m->partitions[p]);
+        while (store_work(m->store, 50)) {}
+    }
+    assert_int_equal(store_memory_bytes(m->store), 0);
+    model_deinit(m);
+    memory_free(m);
+}
+
 /* ---- single facts ---- */
+
+static void test_written_is_not_flushed(void **state)
+{
+    (void)state;
+    struct model *m = memory_alloc(sizeof *m);
+    model_init(m, 15, UINT64_MAX);
+    settle(m);
+    store_flush(m->store);
+    m->ops[0] = (struct op){0, SPACE_DATA, 3, 1};
+    m->lsn = m->durable_lsn = 1;
+    apply(m, &m->ops[0], 1);
+    store_on_log_durable(m->store, 1);
+    assert_true(store_write_back(m->partitions[0], 1));
+    store_work(m->store, 100);
+    while (complete_one(m)) {}
+    m->lsn = m->durable_lsn = 2;
+    assert_false(store_write_back(m->partitions[0], 2)); /* nothing to write, but what was written is not flushed */
+    assert_int_equal(store_partition_flushed_lsn(m->partitions[0]), 0);
+    assert_false(store_write_back(m->partitions[1], 2)); /* here there is nothing to flush */
+    assert_int_equal(store_partition_flushed_lsn(m->partitions[1]), 2);
+    store_flush(m->store);
+    while (complete_one(m)) {}
+    assert_int_equal(store_partition_flushed_lsn(m->partitions[0]), 2);
+    model_deinit(m);
+    memory_free(m);
+}
 
 static void list_record(void *user, struct slice key, struct slice value)
 {
@@ -706,6 +753,8 @@ int main(void)
         cmocka_unit_test(test_scan_is_stable_while_the_table_grows),
         cmocka_unit_test(test_crowded_buckets),
         cmocka_unit_test(test_memory_account_returns_to_where_it_was),
+        cmocka_unit_test(test_account_of_a_dropped_partition_is_zero),
+        cmocka_unit_test(test_written_is_not_flushed),
         cmocka_unit_test(test_system_records),
         cmocka_unit_test(test_a_foreign_or_newer_store_is_refused),
         cmocka_unit_test(test_dropped_partition_is_gone),
