@@ -606,6 +606,7 @@ enum status replica__on_copy_chunk(struct replica *r, struct peer *p, struct sli
 
 void replica__copy_in_check(struct replica *r)
 {
+    if (!range_clocks_is_empty(&r->ahead)) range_clocks_forget(&r->ahead, &r->applied);
     if (!r->copy.active) return;
     if (r->copy.complete) {
         log_join(r);
