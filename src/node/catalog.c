@@ -157,6 +157,16 @@ static void drop_partitions(struct shard *s, struct table_slot *table)
 
 /* ---- merging ---- */
 
+/* Equal for equal catalogs, in whatever order they became known. */
+static void digest(struct shard *s)
+{
+    s->catalog_digest = 0;
+    for (uint32_t i = 1; i < s->tables_count; i++) {
+        uint64_t words[2] = {s->tables[i]->table.id, s->tables[i]->table.dropped};
+        s->catalog_digest += hash_bytes(slice_of(words, sizeof words), 0);
+    }
+}
+
 /* G2. Loud when a name changes hands. */
 static void settle_names(struct shard *s)
 {
@@ -176,6 +186,7 @@ static void settle_names(struct shard *s)
         table->state = state;
     }
     s->catalog_generation++;
+    digest(s);
 }
 
 static enum status log_table(struct shard *s, const struct table *table, uint64_t *out_lsn)

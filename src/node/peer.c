@@ -1,9 +1,12 @@
 /* peer.c: other nodes as seen from here: greeting, clocks, and the frames between nodes and between shards.
  *
  *   PEER_HELLO    epoch u64, node number u32, region, folder id u64, shards u8, catalog
- *   PEER_PING     mono u64                     once a second, from the first shard
+ *   PEER_PING     mono u64, catalog digest u64: once a second, from the first shard
  *   PEER_PONG     mono u64 of the ping, wall ms u64 of the answering node
  *   PEER_REPLICA  table u64, partition u32, epoch u32, message u8, body
+ *
+ * A node that hears another digest than its own greets again: so a table reaches also those that missed its creation
+ * without having been away.
  *
  * E1  A frame of another membership epoch is refused and the connection dropped (S6).
  * E2  A node whose clock leads most of its reachable peers by more than HLC_LEAD_MS_MAX refuses local writes (S5). What it
@@ -80,6 +83,7 @@ static void send_ping(struct shard *s, uint8_t node)
 {
     buffer_clear(&s->frame);
     write_u64(&s->frame, s->now.mono_ns);
+    write_u64(&s->frame, s->catalog_digest);
     (void)peer__send(s, node, PEER_PING, buffer_slice(&s->frame));
 }
 
@@ -119,8 +123,9 @@ void shard_on_peer_writable(struct shard *s, uint8_t node)
 static bool on_ping(struct shard *s, uint8_t node, struct slice body)
 {
     struct reader r = reader_of(body);
-    uint64_t mono = read_u64(&r);
+    uint64_t mono = read_u64(&r), digest = read_u64(&r);
     if (!reader_finished(&r)) return false;
+    if (digest != s->catalog_digest) say_hello(s, node);
     buffer_clear(&s->frame);
     write_u64(&s->frame, mono);
     write_u64(&s->frame, s->now.wall_ms);

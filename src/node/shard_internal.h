@@ -286,7 +286,7 @@ struct shard {
 
     struct table_slot *tables[TABLES_MAX]; /* in the order in which they became known; [0] is default */
     uint32_t tables_count;
-    uint64_t catalog_generation;
+    uint64_t catalog_generation, catalog_digest;
     bool mirror_again;         /* another shard's mailbox was full: send it the catalog again */
     enum status open_status;   /* the first failure while opening */
     bool catalog_unsaved;      /* the system record is not yet known to be flushed */

@@ -50,6 +50,25 @@ static void a_node_that_was_away_learns_of_tables_and_drops(void **state)
     cluster_free(c);
 }
 
+/* The reservation is lost on the way to one node of a region, and its connection never breaks. */
+static void a_node_that_missed_a_creation_hears_of_it(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(2, 2, 1);
+    uint64_t client = cluster_connect(c, 0);
+    cluster_wait(c, 10);
+    buffer_clear(&c->reply);
+    world_cut(c->world, 0, 3, true);
+    cluster_send(c, client, "TABLE CREATE t");
+    cluster_wait(c, 200);
+    world_cut(c->world, 0, 3, false);
+    cluster_wait(c, 8000);
+    assert_true(cluster_reply_has(c, "OK"));
+    assert_reply_begins(c, 3, "TABLE SHOW t", "[\"name\", \"t\"");
+    assert_reply(c, 3, "SET t:1 x", "OK");
+    cluster_free(c);
+}
+
 static void tables_survive_the_restart_of_all(void **state)
 {
     (void)state;
@@ -432,6 +451,7 @@ int main(void)
         cmocka_unit_test(a_table_is_known_everywhere_at_once),
         cmocka_unit_test(creating_needs_every_region_and_leaves_nothing_behind),
         cmocka_unit_test(a_node_that_was_away_learns_of_tables_and_drops),
+        cmocka_unit_test(a_node_that_missed_a_creation_hears_of_it),
         cmocka_unit_test(tables_survive_the_restart_of_all),
         cmocka_unit_test(a_table_is_not_created_over_keys_of_default),
         cmocka_unit_test(late_keys_are_listed),
