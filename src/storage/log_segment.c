@@ -1,6 +1,6 @@
 /* log_segment.c: the byte format of segments (docs/protocols/storage.md), all numbers little endian.
  *
- * The checksum of a batch header is seeded with the data folder's id. Nobody outside knows it, so that no payload can
+ * The checksum of a batch header is seeded with the data folder's id. No client is ever told it, so that no payload can
  * pass for a batch when recovery searches damaged ground, whatever a client wrote into it.
  */
 #include "storage/log_internal.h"
