@@ -29,7 +29,6 @@ static bool is_observed(const struct write *w, const struct register_value *v)
 
 void cell_observe(struct change *c, const struct place *at, struct cell *cell)
 {
-    change_withdraw_observed(c, at, &cell->values);
     for (uint32_t i = 0; i < cell->values.count;) {
         struct register_value *v = &cell->values.values[i];
         if (!is_observed(c->write, v)) {
@@ -199,9 +198,10 @@ static void merge_values(struct change *c, const struct place *at, struct reg *v
             i++;
             continue;
         }
-        /* There it was replaced or it lost; if it lost, its entry came with their ledger. */
+        /* There it was replaced or it lost; if it lost, its entry came with their ledger. Of what was in our ledger, the
+         * merge of the ledgers has told. */
         bool is_entry = c->ledgered && c->ledgered->has(c->ledgered->user, v->dot, at->column);
-        if (!is_entry) change_gone(c, OBJECT_REPLACED, at, v->dot);
+        if (!is_entry && !(v->flags & VALUE_LEDGERED)) change_gone(c, OBJECT_REPLACED, at, v->dot);
         reg_remove(values, i);
     }
     for (uint32_t i = 0; theirs_values && i < theirs_values->count; i++) {

@@ -119,14 +119,14 @@ void change_gone(struct change *c, enum object_event_type type, const struct pla
     event->column = keep(c->events, at->column);
 }
 
-void change_withdraw_observed(struct change *c, const struct place *at, const struct reg *here)
+void change_withdraw_observed(struct change *c, struct slice column)
 {
     for (uint32_t i = 0; i < c->suspects.count; i++) {
         struct dot dot = c->suspects.dots[i];
-        if (reg_find(here, dot) || !c->ledgered->has(c->ledgered->user, dot, at->column)) continue;
+        if (!c->ledgered->has(c->ledgered->user, dot, column)) continue;
         struct object_event *event = push(c, OBJECT_WITHDRAWN);
         event->dot = dot;
-        event->column = keep(c->events, at->column);
+        event->column = keep(c->events, column);
     }
 }
 

@@ -47,7 +47,7 @@ static bool resolve_deletes(struct change *c, struct parts *p)
         if (x->flags & (DELETE_RESOLVED | DELETE_OVERWRITE) || !dot_set_has(&c->write->observed, x->dot)) continue;
         x->flags |= DELETE_RESOLVED;
         dot_set_clear(&x->lost);
-        change_gone(c, OBJECT_REPLACED, &(struct place){PART_STRING, {0}}, x->dot);
+        change_gone(c, OBJECT_REPLACED, &string_place, x->dot);
         changed = true;
     }
     return changed;
@@ -242,6 +242,23 @@ static bool apply_kind(struct change *c, struct parts *p)
 
 /* ---- the whole ---- */
 
+/* What the write observed in the ledger. */
+static void withdraw(struct change *c)
+{
+    const struct write *w = c->write;
+    if (w->kind == WRITE_DELETE || w->flags & WRITE_FLAG_OVERWRITE) {
+        change_withdraw_all(c, &c->suspects);
+        return;
+    }
+    change_withdraw_observed(c, slice_of(NULL, 0));
+    if (w->kind != WRITE_COLUMNS) return;
+    struct body_list columns = body_read_columns(w->body);
+    struct body_column column;
+    while (body_next_column(&columns, &column)) {
+        if (column.op != COLUMN_INCREMENT) change_withdraw_observed(c, column.column);
+    }
+}
+
 /* SET on nothing, or over the one value that it observed: no parts are needed. */
 static bool apply_plain_set(struct object *o, struct change *c)
 {
@@ -271,8 +288,7 @@ void object_apply(struct object *o, enum conflict_policy policy, const struct wr
         unsettled |= apply_kind(&c, p);
         if (unsettled) parts__settle_all(&c, p);
         parts__settle_deletes(&c, p, w->dot);
-        bool deletes = w->kind == WRITE_DELETE || w->flags & WRITE_FLAG_OVERWRITE;
-        if (deletes) change_withdraw_all(&c, &w->observed);
+        if (c.suspects.count > 0) withdraw(&c);
         change_conflict(&c, was_in_conflict, parts__in_conflict(p));
         object__compact(o);
     }

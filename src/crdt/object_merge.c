@@ -49,6 +49,14 @@ static struct delete_record *copy_record(struct deletes *d, const struct delete_
     return x;
 }
 
+/* A delete of ours that they have let go of: it has done its work, unless it lost and is an entry of the ledger. */
+static void delete_gone(struct change *c, const struct delete_record *x)
+{
+    if (x->flags & (DELETE_LEDGERED | DELETE_RESOLVED | DELETE_OVERWRITE)) return;
+    bool is_entry = c->ledgered && c->ledgered->has(c->ledgered->user, x->dot, slice_of(NULL, 0));
+    if (!is_entry) change_gone(c, OBJECT_REPLACED, &string_place, x->dot);
+}
+
 static void merge_deletes(struct change *c, struct parts *p, const struct vv *ours, const struct parts *q,
                           const struct vv *theirs)
 {
@@ -56,12 +64,13 @@ static void merge_deletes(struct change *c, struct parts *p, const struct vv *ou
         struct delete_record *x = &p->deletes.records[i];
         const struct delete_record *twin = deletes_find(&q->deletes, x->dot);
         if (twin) {
+            bool was_resolved = x->flags & DELETE_RESOLVED;
             delete_record_merge(x, twin);
+            if (x->flags & DELETE_RESOLVED && !was_resolved) change_gone(c, OBJECT_REPLACED, &string_place, x->dot);
         } else if (!vv_covers(theirs, x->dot)) {
             meet_unknown(q, x, ours);
         } else {
-            if (!(x->flags & (DELETE_LEDGERED | DELETE_RESOLVED | DELETE_OVERWRITE)))
-                change_gone(c, OBJECT_REPLACED, &(struct place){PART_STRING, {0}}, x->dot);
+            delete_gone(c, x);
             deletes_remove(&p->deletes, i);
             continue;
         }
@@ -117,7 +126,7 @@ static bool collect_deletes(struct change *c, struct parts *p, const struct obje
         }
         if (delete_is_in_effect(x)) parts__carry_out(c, p, x);
         if (!(x->flags & (DELETE_LEDGERED | DELETE_RESOLVED | DELETE_OVERWRITE)))
-            change_gone(c, OBJECT_REPLACED, &(struct place){PART_STRING, {0}}, x->dot);
+            change_gone(c, OBJECT_REPLACED, &string_place, x->dot);
         deletes_remove(&p->deletes, i);
         changed = true;
     }
