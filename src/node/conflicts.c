@@ -248,6 +248,21 @@ static bool is_late(struct shard *s, const struct partition_slot *slot, struct s
     return table && table != slot->table;
 }
 
+/* A string as it is; the fields of a row, or the members of a set, with spaces between them, for a person to read. */
+static struct slice readable_value(const struct object_sibling *sibling, struct arena *arena)
+{
+    if (sibling->type == OBJECT_STRING) return sibling->value;
+    struct buffer text;
+    buffer_init(&text, ROW_VALUE_BYTES_MAX);
+    for (uint32_t i = 0; i < sibling->fields_count && !text.overflowed; i++) {
+        if (i > 0) buffer_append_byte(&text, ' ');
+        buffer_append_slice(&text, sibling->fields[i]);
+    }
+    struct slice copy = arena_copy(arena, buffer_slice(&text));
+    buffer_deinit(&text);
+    return copy;
+}
+
 bool conflicts__row_of_object(struct shard *s, struct partition_slot *slot, struct store_item *item, struct arena *arena,
                               char id[LEDGER_ID_BYTES_MAX], struct conflict_row *out)
 {
@@ -264,7 +279,7 @@ bool conflicts__row_of_object(struct shard *s, struct partition_slot *slot, stru
                                  .kind = conflict ? SLICE_LITERAL("siblings") : SLICE_LITERAL("late"),
                                  .reason = conflict ? SLICE_LITERAL("siblings: concurrent writes, unresolved")
                                                     : slice_of_string(conflicts__reason(LEDGER_LATE, replica_policy(slot->replica))),
-                                 .value = oldest.type == OBJECT_STRING ? oldest.value : slice_of(NULL, 0),
+                                 .value = readable_value(&oldest, arena),
                                  .dot = oldest.dot,
                                  .stamp = oldest.stamp};
     return true;

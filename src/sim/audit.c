@@ -42,8 +42,14 @@ static size_t items_of(const struct resp_value *v)
 /* Every text "v<number>" anywhere in the reply. */
 static void collect_values(const struct resp_value *v, uint64_t **values, uint32_t *count)
 {
-    uint64_t value = v->type == RESP_BULK || v->type == RESP_SIMPLE ? history_value_of(v->text) : 0;
-    if (value) push_number(values, count, value);
+    struct slice rest = v->type == RESP_BULK || v->type == RESP_SIMPLE ? v->text : slice_of(NULL, 0);
+    while (rest.length) { /* the ledger shows a row's fields with spaces between them */
+        const uint8_t *space = memchr(rest.data, ' ', rest.length);
+        size_t length = space ? (size_t)(space - rest.data) : rest.length;
+        uint64_t value = history_value_of(slice_of(rest.data, length));
+        if (value) push_number(values, count, value);
+        rest = slice_skip(rest, space ? length + 1 : length);
+    }
     for (size_t i = 0; i < items_of(v); i++) collect_values(&v->items[i], values, count);
 }
 
