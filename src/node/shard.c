@@ -216,6 +216,7 @@ enum status shard_open(const struct shard_config *config, const struct shard_por
     s->opening = false;
     visit_slots(s, shard__touch);
     s->durable_lsn = log_durable_lsn(s->log);
+    store_on_log_durable(s->store, s->durable_lsn);
     s->reclaim_above_bytes = config->write_back_bytes;
     s->pass_started_ns = mono_ns;
     s->mirror_again = config->shards > 1;
@@ -262,6 +263,7 @@ void shard_on_file_done(struct shard *s, struct file_request *request)
     uint64_t lsn_before = log_last_lsn(s->log);
     ASSERT(log_owns_request(s->log, request));
     log_on_file_done(s->log, request);
+    store_on_log_durable(s->store, log_durable_lsn(s->log));
     touch_all_if_log_grew(s, lsn_before);
 }
 
