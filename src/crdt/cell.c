@@ -198,10 +198,9 @@ static void merge_values(struct change *c, const struct place *at, struct reg *v
             i++;
             continue;
         }
-        /* There it was replaced or it lost; if it lost, its entry came with their ledger. Of what was in our ledger, the
-         * merge of the ledgers has told. */
+        /* There it was replaced or it lost; if it lost, its entry came with their ledger. */
         bool is_entry = c->ledgered && c->ledgered->has(c->ledgered->user, v->dot, at->column);
-        if (!is_entry && !(v->flags & VALUE_LEDGERED)) change_gone(c, OBJECT_REPLACED, at, v->dot);
+        if (!is_entry) change_gone(c, OBJECT_REPLACED, at, v->dot);
         reg_remove(values, i);
     }
     for (uint32_t i = 0; theirs_values && i < theirs_values->count; i++) {

@@ -86,7 +86,8 @@ void object_apply(struct object *o, enum conflict_policy policy, const struct wr
  *
  * The ledgers are merged before the states, by the same reasoning: an entry of ours stays if theirs has it too, or their
  * clock does not cover its dot, or object_holds(theirs_state, it); an entry of theirs is taken over unless
- * object_holds(theirs_state, it), if our clock does not cover its dot or object_holds(ours, it). */
+ * object_holds(theirs_state, it), if our clock does not cover its dot or object_holds(ours, it). An entry of ours that
+ * goes was replaced there; if object_holds(ours, it), the merge of the states says so by an event. */
 void object_merge(struct object *o, const struct vv *ours, const struct object *theirs_state, const struct vv *theirs,
                   enum conflict_policy policy, const struct object_ledger_view *ledgered,
                   struct object_events *out_events);

@@ -32,8 +32,10 @@ static inline bool ledger_book_has(void *user, struct dot dot, struct slice colu
     return false;
 }
 
-static inline void ledger_book_remove(struct ledger_book *book, struct dot dot, char column, bool every_column)
+/* Returns how many entries went. */
+static inline uint32_t ledger_book_remove(struct ledger_book *book, struct dot dot, char column, bool every_column)
 {
+    uint32_t before = book->count;
     for (uint32_t i = 0; i < book->count;) {
         const struct ledger_line *line = &book->lines[i];
         if (dot_equal(line->dot, dot) && (every_column || line->column == column))
@@ -41,22 +43,35 @@ static inline void ledger_book_remove(struct ledger_book *book, struct dot dot, 
         else
             i++;
     }
+    return before - book->count;
 }
 
 static inline void ledger_book_add(struct ledger_book *book, struct dot dot, char column)
 {
-    ledger_book_remove(book, dot, column, false);
+    (void)ledger_book_remove(book, dot, column, false);
     ASSERT(book->count < LEDGER_BOOK_ENTRIES_MAX);
     book->lines[book->count++] = (struct ledger_line){dot, column};
 }
 
-static inline void ledger_book_take(struct ledger_book *book, const struct object_events *events)
+/* The writes of one replica, counted by itself at each transition (S13); the unit is a column or member of a write. */
+struct ledger_account {
+    uint64_t origin;
+    uint64_t accepted, replaced, expired;
+};
+
+static inline void ledger_book_take(struct ledger_book *book, struct ledger_account *account,
+                                    const struct object_events *events)
 {
     for (uint32_t i = 0; i < events->count; i++) {
         const struct object_event *e = &events->items[i];
-        if (e->type == OBJECT_LEDGERED) ledger_book_add(book, e->dot, ledger_column_of(e->column));
-        if (e->type == OBJECT_WITHDRAWN)
-            ledger_book_remove(book, e->dot, ledger_column_of(e->column), e->every_column);
+        bool is_own = e->dot.replica == account->origin;
+        char column = ledger_column_of(e->column);
+        if (e->type == OBJECT_LEDGERED) ledger_book_add(book, e->dot, column);
+        if (e->type == OBJECT_REPLACED && is_own) account->replaced++;
+        if (e->type == OBJECT_EXPIRED && is_own) account->expired++;
+        if (e->type != OBJECT_WITHDRAWN) continue;
+        uint32_t gone = ledger_book_remove(book, e->dot, column, e->every_column);
+        if (e->kind == 0 && is_own) account->replaced += gone;
     }
 }
 

@@ -15,6 +15,7 @@ struct world_replica {
     struct vv clock;
     struct twin_seen seen;
     struct ledger_book ledger;
+    struct ledger_account account;
     uint64_t stamp;
     uint64_t skew;
     /* How many own writes it had issued when it first covered each write: what rule S1 asks for. */
@@ -45,6 +46,7 @@ static inline void world_init(struct world *world, uint64_t seed, enum conflict_
     for (uint32_t i = 0; i < world->replicas_count; i++) {
         struct world_replica *r = &world->replicas[i];
         r->id = i + 1;
+        r->account.origin = r->id;
         r->object = object_new();
         vv_init(&r->clock);
         r->skew = prng_below(&world->prng, 20);
@@ -81,7 +83,7 @@ static inline void world_apply(struct world *world, struct world_replica *r, uin
     struct object_ledger_view view = {.user = &r->ledger, .has = ledger_book_has};
     object_events_clear(&world->events);
     object_apply(r->object, world->twin.policy, &world->twin.writes[index].write, &view, &world->events);
-    ledger_book_take(&r->ledger, &world->events);
+    ledger_book_take(&r->ledger, &r->account, &world->events);
     world_cover(world, r, index);
 }
 
@@ -116,6 +118,8 @@ static inline void world_merge(struct world *world, struct world_replica *r, con
         bool they_hold = object_holds(peer->object, line->dot, column);
         if (is_theirs || they_hold || !vv_covers(&peer->clock, line->dot))
             ledger_book_add(&merged, line->dot, line->column);
+        else if (line->dot.replica == r->id && !object_holds(r->object, line->dot, column))
+            r->account.replaced++;
     }
     for (uint32_t i = 0; i < peer->ledger.count; i++) {
         const struct ledger_line *line = &peer->ledger.lines[i];
@@ -128,7 +132,7 @@ static inline void world_merge(struct world *world, struct world_replica *r, con
     struct object_ledger_view view = {.user = &r->ledger, .has = ledger_book_has};
     object_events_clear(&world->events);
     object_merge(r->object, &r->clock, peer->object, &peer->clock, world->twin.policy, &view, &world->events);
-    ledger_book_take(&r->ledger, &world->events);
+    ledger_book_take(&r->ledger, &r->account, &world->events);
     for (uint32_t i = 0; i < world->twin.count; i++) {
         if (peer->seen.has[i] && !r->seen.has[i]) world_cover(world, r, i);
     }
@@ -161,7 +165,32 @@ static inline void world_collect(struct world *world, struct world_replica *r)
     struct object_stable_view stable = {.user = &user, .is_stable = world_is_stable};
     object_events_clear(&world->events);
     (void)object_collect(r->object, &stable, &world->events);
-    ledger_book_take(&r->ledger, &world->events);
+    ledger_book_take(&r->ledger, &r->account, &world->events);
+}
+
+/* ---- accounting ---- */
+
+static inline uint64_t world_units_of(const struct write *w)
+{
+    if (w->kind == WRITE_COLUMNS) return body_read_columns(w->body).left;
+    return w->kind == WRITE_MEMBERS_ADD ? body_read_members(w->body).left : 1;
+}
+
+static inline void world_count_dot(void *user, struct dot dot, bool visible)
+{
+    struct ledger_account *in_state = user;
+    (void)visible;
+    if (dot.replica == in_state->origin) in_state->accepted++;
+}
+
+/* accepted = visible + hidden + replaced + expired + ledgered */
+static inline bool world_accounts_balance(const struct world_replica *r)
+{
+    struct ledger_account in_state = {.origin = r->id};
+    object_visit_dots(r->object, world_count_dot, &in_state);
+    uint64_t found = in_state.accepted + r->account.replaced + r->account.expired;
+    for (uint32_t i = 0; i < r->ledger.count; i++) found += r->ledger.lines[i].dot.replica == r->id;
+    return found == r->account.accepted;
 }
 
 /* ---- local writes, prepared as the node prepares them ---- */
@@ -199,6 +228,7 @@ static inline void world_commit(struct world *world, struct world_replica *r, st
     ASSERT(dot_set_equal(&decoded.observed, &t->write.observed) && vv_equal(&decoded.deps, &t->write.deps));
     write_deinit(&decoded);
     buffer_deinit(&bytes);
+    r->account.accepted += world_units_of(&t->write);
     world_apply(world, r, world->twin.count++);
 }
 
