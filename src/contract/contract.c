@@ -37,7 +37,8 @@ const char *contract_type_name(enum contract_type type)
 
 static bool is_name_byte(uint8_t c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.' ||
+           c == '-';
 }
 
 bool table_name_is_valid(struct slice name)
@@ -214,19 +215,30 @@ static enum status parse_replicas(struct slice value, const struct topology *top
 /* READ and WRITE of a mergeable table: what this version does is local, and says so when asked for more. */
 static enum status parse_level(const char *option, struct slice value, struct buffer *error)
 {
-    static const char *const known[] = {"session", "one", "local-quorum", "quorum", "each-quorum", "all", "linearizable"};
+    static const char *const known[] = {"session",     "one", "local-quorum", "quorum",
+                                        "each-quorum", "all", "linearizable"};
     if (slice_is_word(value, "local")) return STATUS_OK;
     if (find_word(value, known, 7) >= 0 || starts_with(value, "bounded:")) {
-        buffer_append_format(error, "CONTRACT %s %.*s is not in this version: every replica reads and writes local", option,
-                             TEXT(value));
+        buffer_append_format(error, "CONTRACT %s %.*s is not in this version: every replica reads and writes local",
+                             option, TEXT(value));
         return STATUS_LIMIT;
     }
     buffer_append_format(error, "ERR %s '%.*s' is unknown: say local", option, TEXT(value));
     return STATUS_MALFORMED;
 }
 
-enum option { OPTION_ENGINE, OPTION_CONFLICT, OPTION_REPLICAS, OPTION_TYPE, OPTION_PARTITIONS, OPTION_READ, OPTION_WRITE,
-              OPTION_DURABILITY, OPTION_INVARIANT, OPTION_COUNT };
+enum option {
+    OPTION_ENGINE,
+    OPTION_CONFLICT,
+    OPTION_REPLICAS,
+    OPTION_TYPE,
+    OPTION_PARTITIONS,
+    OPTION_READ,
+    OPTION_WRITE,
+    OPTION_DURABILITY,
+    OPTION_INVARIANT,
+    OPTION_COUNT
+};
 
 static enum status parse_option(enum option option, struct slice value, const struct topology *topology,
                                 struct contract *c, struct buffer *error)
@@ -240,20 +252,22 @@ static enum status parse_option(enum option option, struct slice value, const st
     case OPTION_READ: return parse_level("READ", value, error);
     case OPTION_WRITE: return parse_level("WRITE", value, error);
     case OPTION_DURABILITY:
-        buffer_append_format(error, "CONTRACT DURABILITY is for ordered tables, which are not in this version: a mergeable "
-                                    "write is durable at its node before the reply");
+        buffer_append_format(error,
+                             "CONTRACT DURABILITY is for ordered tables, which are not in this version: a mergeable "
+                             "write is durable at its node before the reply");
         return STATUS_LIMIT;
     case OPTION_INVARIANT:
-        buffer_append_format(error, "CONTRACT INVARIANT needs an escrow counter or an ordered table, which are not in this "
-                                    "version");
+        buffer_append_format(error,
+                             "CONTRACT INVARIANT needs an escrow counter or an ordered table, which are not in this "
+                             "version");
         return STATUS_LIMIT;
     case OPTION_COUNT: break;
     }
     PANIC("option %d", (int)option);
 }
 
-enum status contract_parse(const struct slice *words, size_t count, const struct topology *topology, struct contract *out,
-                           struct buffer *out_error)
+enum status contract_parse(const struct slice *words, size_t count, const struct topology *topology,
+                           struct contract *out, struct buffer *out_error)
 {
     static const char *const options[OPTION_COUNT] = {
         [OPTION_ENGINE] = "ENGINE", [OPTION_CONFLICT] = "CONFLICT",     [OPTION_REPLICAS] = "REPLICAS",

@@ -22,15 +22,18 @@ struct topology_address {
 struct topology_node {
     char id[TOPOLOGY_NAME_BYTES_MAX];
     char zone[TOPOLOGY_NAME_BYTES_MAX];
-    uint16_t number;        /* 1..65535, hash of the id; two nodes with one number are refused at load */
-    uint8_t region;         /* index into topology.regions */
+    uint16_t number; /* 1..65535, hash of the id; two nodes with one number are refused at load */
+    uint8_t region;  /* index into topology.regions */
     struct topology_address resp, peer, http;
     char data[TOPOLOGY_PATH_BYTES_MAX]; /* as written; relative to the configuration file's folder */
-    struct { uint8_t node; struct topology_address address; } peer_overrides[TOPOLOGY_NODES_MAX]; /* by node index */
+    struct {
+        uint8_t node;
+        struct topology_address address;
+    } peer_overrides[TOPOLOGY_NODES_MAX]; /* by node index */
     uint8_t peer_overrides_count;
 };
 
-struct topology_link {      /* between two regions, one way each direction the same */
+struct topology_link { /* between two regions, one way each direction the same */
     uint32_t latency_us;
     uint32_t jitter_us;
 };
@@ -42,15 +45,16 @@ struct topology {
     uint32_t regions_count;
     struct topology_link links[TOPOLOGY_REGIONS_MAX][TOPOLOGY_REGIONS_MAX]; /* [a][b] == [b][a]; 0 within a region */
     bool faults_allowed;
-    uint64_t epoch;         /* membership epoch; 1 for a configuration file (S6) */
+    uint64_t epoch; /* membership epoch; 1 for a configuration file (S6) */
 };
 
 /* Returns STATUS_OK or STATUS_MALFORMED with `out_error` = "NAME:LINE: reason". */
-MUST_USE enum status topology_parse(const char *name, struct slice yaml, struct topology *out, struct buffer *out_error);
-int topology_node_by_id(const struct topology *t, struct slice id);         /* index or -1 */
-int topology_node_by_number(const struct topology *t, uint16_t number);     /* index or -1 */
-int topology_region_by_name(const struct topology *t, struct slice name);   /* index or -1 */
-uint16_t topology_node_number(struct slice id);                             /* the hash, never 0 */
-void topology_write_yaml(const struct topology *t, struct buffer *out);     /* what topology_parse reads back */
+MUST_USE enum status topology_parse(const char *name, struct slice yaml, struct topology *out,
+                                    struct buffer *out_error);
+int topology_node_by_id(const struct topology *t, struct slice id);       /* index or -1 */
+int topology_node_by_number(const struct topology *t, uint16_t number);   /* index or -1 */
+int topology_region_by_name(const struct topology *t, struct slice name); /* index or -1 */
+uint16_t topology_node_number(struct slice id);                           /* the hash, never 0 */
+void topology_write_yaml(const struct topology *t, struct buffer *out);   /* what topology_parse reads back */
 
 #endif

@@ -137,7 +137,8 @@ static enum status parse_overrides(const struct yaml_node *item, struct topology
         int peer = topology_node_by_id(t, value->key->text);
         if (peer < 0) return yaml_fail(value->key, error, "peers names '%s', which is no node", value->key->text.data);
         node->peer_overrides[node->peer_overrides_count].node = (uint8_t)peer;
-        if (parse_address(value, &node->peer_overrides[node->peer_overrides_count].address, error)) return STATUS_MALFORMED;
+        if (parse_address(value, &node->peer_overrides[node->peer_overrides_count].address, error))
+            return STATUS_MALFORMED;
         node->peer_overrides_count++;
     }
     return STATUS_OK;

@@ -7,10 +7,10 @@
  * question to the node. Calls of the control channel have the same form under their own frame types.
  *
  * L1  Each call ends in one `done`: answered, not sent, or lost (timeout, connection gone). Nothing is sent twice (S8).
- * L2  An id names one call for the life of the shard: a late answer finds nobody. It is a sequence number and, in its low
- *     16 bits, an index of the table of calls under way.
- * L3  A call is served once, even if the network delivers it twice: of each asker the newest sequence numbers are
- *     remembered, and what is older than that is taken for a duplicate. `run` tells a restarted asker from its former self.
+ * L2  An id names one call for the life of the shard: a late answer finds nobody. It is a sequence number and, in its
+ * low 16 bits, an index of the table of calls under way. L3  A call is served once, even if the network delivers it
+ * twice: of each asker the newest sequence numbers are remembered, and what is older than that is taken for a
+ * duplicate. `run` tells a restarted asker from its former self.
  */
 #include "base/memory.h"
 #include "node/shard_internal.h"
@@ -193,16 +193,18 @@ void call__describe(struct shard *s, struct target target, enum call_outcome out
     const struct topology_node *node = &t->nodes[target.node];
     const char *region = t->regions[node->region];
     if (outcome == CALL_NOT_SENT) {
-        resp_write_error_format(reply, "UNAVAILABLE node %s (region %s) can't be reached now; nothing was done, try again",
+        resp_write_error_format(reply,
+                                "UNAVAILABLE node %s (region %s) can't be reached now; nothing was done, try again",
                                 node->id, region);
     } else if (!writes) {
         resp_write_error_format(reply, "UNAVAILABLE node %s (region %s) did not answer; nothing was changed, try again",
                                 node->id, region);
     } else {
-        resp_write_error_format(reply,
-                                "UNKNOWN node %s (region %s) did not answer: the command may or may not have been done; "
-                                "read before you repeat it",
-                                node->id, region);
+        resp_write_error_format(
+            reply,
+            "UNKNOWN node %s (region %s) did not answer: the command may or may not have been done; "
+            "read before you repeat it",
+            node->id, region);
     }
 }
 
@@ -226,8 +228,8 @@ static bool serve_command(struct task *task, struct reader *r)
     const struct command *command = task->command;
     if (!task->slot) return (command->flags & COMMAND_SHARD_ZERO) && s->config.shard == 0;
     if (command->scope == SCOPE_ENTRY) return true;
-    bool one_key = command->scope == SCOPE_KEY || command->scope == SCOPE_KEYS_ARRAY || command->scope == SCOPE_KEYS_SUM ||
-                   command->scope == SCOPE_KEYS_OK;
+    bool one_key = command->scope == SCOPE_KEY || command->scope == SCOPE_KEYS_ARRAY ||
+                   command->scope == SCOPE_KEYS_SUM || command->scope == SCOPE_KEYS_OK;
     if (!one_key || command->key_first == 0) return false;
     if (command->scope != SCOPE_KEY && count != (size_t)command->key_first + command->key_step) return false;
     return route__key(task->slot->table, hash_key(args[command->key_first])) == task->slot;
@@ -270,8 +272,10 @@ bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, s
     uint64_t id = read_u64(&r);
     uint8_t asker = read_u8(&r);
     uint8_t kind = read_u8(&r);
-    if (r.failed || epoch != (uint32_t)shard__topology(s)->epoch || (node == s->config.node && asker != shard)) return false;
-    if (kind < CALL_COMMAND || kind > CALL_FAULT || control != (kind == CALL_FAULT && node != s->config.node)) return false;
+    if (r.failed || epoch != (uint32_t)shard__topology(s)->epoch || (node == s->config.node && asker != shard))
+        return false;
+    if (kind < CALL_COMMAND || kind > CALL_FAULT || control != (kind == CALL_FAULT && node != s->config.node))
+        return false;
     if (asker >= SHARDS_MAX) return false;
     if (is_duplicate(s, node, asker, run, id)) return true;
     struct task *task = task__new(s, TASK_OF_CALL);
@@ -283,7 +287,8 @@ bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, s
     s->statistics.served++;
     if (table) task->slot = partition <= UINT16_MAX ? catalog__slot(s, table, (uint16_t)partition) : NULL;
     if (table && !task->slot) {
-        resp_write_error(&task->reply, "UNAVAILABLE the table is not known at the node that holds it; nothing was done");
+        resp_write_error(&task->reply,
+                         "UNAVAILABLE the table is not known at the node that holds it; nothing was done");
         task__finish(task);
         return true;
     }

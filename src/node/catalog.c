@@ -1,10 +1,10 @@
-/* catalog.c: the tables, as a map from id to table in which `dropped` only ever becomes true (docs/decisions/0004), and the
- * partitions that each brings to this shard.
+/* catalog.c: the tables, as a map from id to table in which `dropped` only ever becomes true (docs/decisions/0004), and
+ * the partitions that each brings to this shard.
  *
  * Merging maps of two nodes is their union; it commutes, so gossip in any order ends in one catalog. Every shard of a
  * process keeps its own copy: in its log, ahead of the records of the table's partitions, and as a system record of
- * its store. The log's record of a table is kept (moved forward) for good; the system record makes sure that the table is
- * known before the log is replayed, whichever order reclaiming left behind.
+ * its store. The log's record of a table is kept (moved forward) for good; the system record makes sure that the table
+ * is known before the log is replayed, whichever order reclaiming left behind.
  *
  * G1  An id is never reused: dropped tables keep their entry (S17).
  * G2  Of live tables with one name the smallest id has it; the others are superseded, with their data kept.
@@ -89,7 +89,8 @@ static enum conflict_policy policy_of(const struct contract *c)
     PANIC("conflict %d", (int)c->conflict);
 }
 
-static enum status open_replica(struct shard *s, struct partition_slot *slot, const uint8_t *nodes, uint32_t count, bool joins)
+static enum status open_replica(struct shard *s, struct partition_slot *slot, const uint8_t *nodes, uint32_t count,
+                                bool joins)
 {
     const struct topology *t = shard__topology(s);
     struct replica_config config = {.table = slot->table->table.id,
@@ -180,7 +181,8 @@ static void settle_names(struct shard *s)
             }
         }
         if (state == TABLE_SUPERSEDED && table->state != TABLE_SUPERSEDED) {
-            shard__log(s, 'W', "table-superseded", "name=%s id=%llx: created twice at the same time, the older one keeps the name",
+            shard__log(s, 'W', "table-superseded",
+                       "name=%s id=%llx: created twice at the same time, the older one keeps the name",
                        table->table.name, (unsigned long long)table->table.id);
         }
         table->state = state;
@@ -225,7 +227,8 @@ bool catalog__on_mirror(struct shard *s, struct slice body)
     uint64_t lsn;
     bool joins = read_u8(&r);
     if (r.failed || table_read(slice_of(r.at, reader_left(&r)), shard__topology(s), &table) != STATUS_OK) return false;
-    if (catalog__merge(s, &table, joins, &lsn) != STATUS_OK) shard__log(s, 'W', "table-not-taken", "name=%s", table.name);
+    if (catalog__merge(s, &table, joins, &lsn) != STATUS_OK)
+        shard__log(s, 'W', "table-not-taken", "name=%s", table.name);
     return true;
 }
 
@@ -348,7 +351,8 @@ void catalog__replay(struct shard *s, const struct log_record *record)
 bool catalog__record_is_live(struct shard *s, const struct log_record *record)
 {
     struct table table;
-    if (record->kind != LOG_CATALOG || table_read(record->payload, shard__topology(s), &table) != STATUS_OK) return false;
+    if (record->kind != LOG_CATALOG || table_read(record->payload, shard__topology(s), &table) != STATUS_OK)
+        return false;
     struct table_slot *slot = catalog__by_id(s, table.id);
     return slot && slot->record_lsn == record->lsn;
 }
@@ -407,6 +411,6 @@ bool catalog__name_is_reserved(struct shard *s, struct slice name)
 
 void catalog__reply_reserved(struct buffer *reply, struct slice name)
 {
-    resp_write_error_format(reply, "UNAVAILABLE table '%.*s' is being created; nothing was done, try again", (int)name.length,
-                            (const char *)name.data);
+    resp_write_error_format(reply, "UNAVAILABLE table '%.*s' is being created; nothing was done, try again",
+                            (int)name.length, (const char *)name.data);
 }

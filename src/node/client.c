@@ -128,7 +128,8 @@ void shard_on_client_open(struct shard *s, uint64_t id, const char *address)
     clients_add(s, c);
     if (full || s->stopping) {
         s->statistics.connections_refused++;
-        resp_write_error(&c->out, full ? "ERR max number of clients reached" : "UNAVAILABLE this node is shutting down");
+        resp_write_error(&c->out,
+                         full ? "ERR max number of clients reached" : "UNAVAILABLE this node is shutting down");
         client__replied(c, 0);
         client__close(c);
     }

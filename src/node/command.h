@@ -48,38 +48,38 @@ enum {
 
 struct request {
     struct shard *shard;
-    struct client *client;          /* NULL for a forwarded request and for a task */
-    struct task *task;              /* the request is detached from its client: task.h; else NULL */
+    struct client *client; /* NULL for a forwarded request and for a task */
+    struct task *task;     /* the request is detached from its client: task.h; else NULL */
     const struct command *command;
-    const struct slice *args;       /* args[0] is the command word */
+    const struct slice *args; /* args[0] is the command word */
     size_t args_count;
     int resp_version;
     struct replica_now now;
-    struct arena *arena;            /* for the life of the request */
-    struct buffer *reply;           /* append exactly one reply */
-    uint64_t wait_lsn;              /* raise it: the reply leaves when this is durable */
+    struct arena *arena;  /* for the life of the request */
+    struct buffer *reply; /* append exactly one reply */
+    uint64_t wait_lsn;    /* raise it: the reply leaves when this is durable */
     /* SCOPE_KEY and below: */
     const struct table *table;
     struct replica *replica;
-    struct partition_slot *slot;    /* the replica's place in the shard */
+    struct partition_slot *slot; /* the replica's place in the shard */
     struct slice key;
     uint64_t key_hash;
-    struct write *write;            /* scratch, initialised, observed empty */
-    struct buffer *body;            /* scratch for the write's body, empty */
+    struct write *write; /* scratch, initialised, observed empty */
+    struct buffer *body; /* scratch for the write's body, empty */
 };
 
 typedef enum command_result (*command_handler)(struct request *request);
 
 struct command {
-    const char *name;               /* lower case; subcommands "table|create" style are one entry each */
-    int arity;                      /* as Redis: exact when positive, minimum when negative, the command word counts */
+    const char *name; /* lower case; subcommands "table|create" style are one entry each */
+    int arity;        /* as Redis: exact when positive, minimum when negative, the command word counts */
     enum command_scope scope;
     uint16_t flags;
-    uint8_t key_first;              /* index of the (first) key argument; 0: none */
-    uint8_t key_step;               /* SCOPE_KEYS_*: arguments per key */
-    const char *group;              /* string, hash, set, key, counter, connection, table, conflict, topology, fault, pubsub */
-    const char *syntax;             /* after the name: "key value [EX seconds|…]" */
-    const char *summary;            /* one sentence, for COMMAND DOCS, help and docs/commands */
+    uint8_t key_first;   /* index of the (first) key argument; 0: none */
+    uint8_t key_step;    /* SCOPE_KEYS_*: arguments per key */
+    const char *group;   /* string, hash, set, key, counter, connection, table, conflict, topology, fault, pubsub */
+    const char *syntax;  /* after the name: "key value [EX seconds|…]" */
+    const char *summary; /* one sentence, for COMMAND DOCS, help and docs/commands */
     command_handler handler;
 };
 
@@ -91,13 +91,14 @@ struct command_group {
 extern const struct command_group commands_string, commands_counter, commands_hash, commands_set, commands_key,
     commands_connection, commands_table, commands_conflict, commands_topology, commands_fault, commands_pubsub;
 
-const struct command *command_find(const struct slice *args, size_t args_count); /* NULL: unknown; resolves subcommands */
+const struct command *command_find(const struct slice *args,
+                                   size_t args_count); /* NULL: unknown; resolves subcommands */
 void command_visit(void (*visit)(void *user, const struct command *command), void *user);
 
 /* ---- helpers for handlers of SCOPE_KEY (command_key.c) ---- */
 
-/* Find the key's object. READ_OK with *out_object set, or READ_ABSENT (NULL). Raises wait_lsn (S4). If it is cold, starts the fetch and
- * returns false: return COMMAND_PARK_COLD. */
+/* Find the key's object. READ_OK with *out_object set, or READ_ABSENT (NULL). Raises wait_lsn (S4). If it is cold,
+ * starts the fetch and returns false: return COMMAND_PARK_COLD. */
 MUST_USE bool request_load(struct request *request, struct store_item **out_item, struct object **out_object);
 
 /* Issue request->write (kind, observed filled by the caller; body taken from request->body; key from the request).
@@ -107,7 +108,7 @@ MUST_USE enum command_result request_write(struct request *request, struct store
 
 /* Standard errors, in Redis' words where Redis has them. */
 void reply_wrong_type(struct request *request);
-void reply_conflict(struct request *request);  /* -CONFLICT key has N siblings; SIBLINGS key shows them, RESOLVE … */
+void reply_conflict(struct request *request); /* -CONFLICT key has N siblings; SIBLINGS key shows them, RESOLVE … */
 void reply_syntax(struct request *request);
 void reply_not_integer(struct request *request);
 void reply_contract(struct request *request, const char *instead); /* -CONTRACT what to use instead */

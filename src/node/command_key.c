@@ -69,12 +69,11 @@ enum command_result request_write(struct request *request, struct store_item *it
         *out_written = true;
         return COMMAND_DONE;
     case WRITE_REFUSED_SPACE:
-        resp_write_error(request->reply, "UNAVAILABLE no space is left on this node's disk; nothing was done. Make room, or "
-                                         "write at another node");
+        resp_write_error(request->reply,
+                         "UNAVAILABLE no space is left on this node's disk; nothing was done. Make room, or "
+                         "write at another node");
         return COMMAND_DONE;
-    case WRITE_REFUSED_LIMIT:
-        resp_write_error(request->reply, "ERR the write is too large");
-        return COMMAND_DONE;
+    case WRITE_REFUSED_LIMIT: resp_write_error(request->reply, "ERR the write is too large"); return COMMAND_DONE;
     case WRITE_REFUSED_BUSY: return COMMAND_PARK_BUSY;
     case WRITE_REFUSED_COLD:
         ASSERT(item);
@@ -95,14 +94,14 @@ void reply_conflict(struct request *request)
     struct object_sibling *list;
     struct dot_set dots;
     dot_set_init(&dots);
-    uint32_t count = item && item->object
-                         ? object_siblings(item->object, request->now.wall_ms, request->arena, &list, &dots)
-                         : 0;
+    uint32_t count =
+        item && item->object ? object_siblings(item->object, request->now.wall_ms, request->arena, &list, &dots) : 0;
     dot_set_deinit(&dots);
-    resp_write_error_format(request->reply,
-                            "CONFLICT the key has %u siblings: SIBLINGS key shows them and a context, RESOLVE key context "
-                            "value chooses",
-                            count);
+    resp_write_error_format(
+        request->reply,
+        "CONFLICT the key has %u siblings: SIBLINGS key shows them and a context, RESOLVE key context "
+        "value chooses",
+        count);
 }
 
 void reply_syntax(struct request *request)

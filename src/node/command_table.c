@@ -12,10 +12,10 @@ static const struct command_group *const groups[] = {
 enum { GROUPS_COUNT = sizeof groups / sizeof groups[0], INDEX_SLOTS = 1024, WORD_BYTES_MAX = 32 };
 
 struct entry {
-    char word[WORD_BYTES_MAX];      /* lower case; "table|create" for a subcommand */
+    char word[WORD_BYTES_MAX]; /* lower case; "table|create" for a subcommand */
     uint8_t word_bytes;
-    bool container;                 /* it has subcommands */
-    const struct command *command;  /* NULL: only a container */
+    bool container;                /* it has subcommands */
+    const struct command *command; /* NULL: only a container */
 };
 
 static struct entry entries[INDEX_SLOTS];

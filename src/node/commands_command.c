@@ -43,7 +43,8 @@ static void write_flags(struct buffer *b, int version, const struct command *com
 /* The ten facts of COMMAND INFO. */
 static void write_facts(struct buffer *b, int version, const struct command *command)
 {
-    bool many = command->scope == SCOPE_KEYS_ARRAY || command->scope == SCOPE_KEYS_SUM || command->scope == SCOPE_KEYS_OK;
+    bool many =
+        command->scope == SCOPE_KEYS_ARRAY || command->scope == SCOPE_KEYS_SUM || command->scope == SCOPE_KEYS_OK;
     bool keyed = command->key_first > 0 && command->scope != SCOPE_ENTRY;
     resp_write_array(b, 10);
     resp_write_bulk(b, slice_of_string(command->name));

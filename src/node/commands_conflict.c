@@ -1,8 +1,8 @@
 /* commands_conflict.c: SIBLINGS and RESOLVE, CONFLICTS LIST, COUNT, SHOW and RESTORE.
  *
- * RESOLVE is a write whose context is what the client was shown. A context that is older than what is there now resolves
- * what it covers and leaves the rest; one that names writes which this replica has not seen is refused, since this
- * replica could not tell them from writes that never were.
+ * RESOLVE is a write whose context is what the client was shown. A context that is older than what is there now
+ * resolves what it covers and leaves the rest; one that names writes which this replica has not seen is refused, since
+ * this replica could not tell them from writes that never were.
  */
 #include "causality/context.h"
 #include "node/conflicts.h"
@@ -67,8 +67,7 @@ static enum command_result on_siblings(struct request *request)
     buffer_init(&text, CONTEXT_TEXT_BYTES_MAX);
     context.table = request->table->id;
     context.key_hash = request->key_hash;
-    uint32_t count =
-        object ? object_siblings(object, request->now.wall_ms, request->arena, &list, &context.dots) : 0;
+    uint32_t count = object ? object_siblings(object, request->now.wall_ms, request->arena, &list, &context.dots) : 0;
     causal_context_encode(&context, &text);
     resp_write_map(request->reply, request->resp_version, 2);
     write_name(request->reply, "context");
@@ -97,7 +96,8 @@ static bool take_context(struct request *request, struct slice text)
     }
     for (uint32_t i = 0; !error && i < context.dots.count; i++) {
         if (!vv_covers(replica_clock(request->replica), context.dots.dots[i])) {
-            error = "STALE the context names writes that have not reached this replica yet: try again, or where you got it";
+            error =
+                "STALE the context names writes that have not reached this replica yet: try again, or where you got it";
         }
     }
     if (error) {
@@ -117,14 +117,18 @@ static void prepare_value(struct request *request, const struct object *object, 
     write_body_set(request->body, value, object ? object_expire_at_ms(object) : 0, bases, count);
 }
 
-static void prepare_columns(struct request *request, const struct object *object, const struct slice *fields, uint32_t count)
+static void prepare_columns(struct request *request, const struct object *object, const struct slice *fields,
+                            uint32_t count)
 {
     struct column_change *changes = arena_alloc(request->arena, count * sizeof *changes);
     for (uint32_t i = 0; i < count; i++) {
         struct counter_base *bases = NULL;
         uint32_t bases_count = object ? object_counter_bases(object, &fields[2 * i], request->arena, &bases) : 0;
-        changes[i] = (struct column_change){
-            .op = COLUMN_SET, .column = fields[2 * i], .value = fields[2 * i + 1], .bases = bases, .bases_count = bases_count};
+        changes[i] = (struct column_change){.op = COLUMN_SET,
+                                            .column = fields[2 * i],
+                                            .value = fields[2 * i + 1],
+                                            .bases = bases,
+                                            .bases_count = bases_count};
     }
     request->write->kind = WRITE_COLUMNS;
     write_body_columns(request->body, changes, count);
@@ -177,8 +181,9 @@ static enum command_result on_resolve(struct request *request)
     }
     if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
     if (given > 0 && !shows_type(request, object, given == 1 ? OBJECT_STRING : OBJECT_ROW)) {
-        resp_write_error(request->reply, given == 1 ? "WRONGTYPE no alternative is a string: RESOLVE key context column value …"
-                                                    : "WRONGTYPE no alternative is a row: RESOLVE key context value");
+        resp_write_error(request->reply,
+                         given == 1 ? "WRONGTYPE no alternative is a string: RESOLVE key context column value …"
+                                    : "WRONGTYPE no alternative is a row: RESOLVE key context value");
         return COMMAND_DONE;
     }
     if (!take_context(request, request->args[2])) return COMMAND_DONE;
@@ -221,7 +226,8 @@ static void write_row(struct request *request, const struct conflict_row *row)
 
 static struct request request_of(struct task *task)
 {
-    return (struct request){.shard = task->shard, .task = task, .resp_version = task->resp_version, .reply = &task->reply};
+    return (struct request){
+        .shard = task->shard, .task = task, .resp_version = task->resp_version, .reply = &task->reply};
 }
 
 static void reply_list(struct task *task, const struct conflict_list *list, uint64_t count)
@@ -433,8 +439,9 @@ static enum command_result on_restore(struct request *request)
     }
     if (!load_entry(request, &place, &item)) return COMMAND_PARK_COLD;
     if (!item && seek_key(request, place.key_hash).found) {
-        reply_contract(request, "only ledger entries are restored: SIBLINGS and RESOLVE settle siblings; a late key's value "
-                                "(CONFLICTS SHOW) is to be written into its table");
+        reply_contract(request,
+                       "only ledger entries are restored: SIBLINGS and RESOLVE settle siblings; a late key's value "
+                       "(CONFLICTS SHOW) is to be written into its table");
         return COMMAND_DONE;
     }
     if (!item || ledger_decode(store_item_key(item), item->object, &entry) != STATUS_OK) {
@@ -462,8 +469,8 @@ static const struct command commands[] = {
     {"conflicts|show", 3, SCOPE_ENTRY, 0, 2, 0, "conflict", "id", "One conflict with its whole value.", on_show},
     {"resolve", -3, SCOPE_KEY, COMMAND_WRITES, 1, 0, "conflict", "key context [value | column value …]",
      "Replaces what the context covers: by a value, by columns of a row, or, with nothing, by a delete.", on_resolve},
-    {"siblings", 2, SCOPE_KEY, 0, 1, 0, "conflict", "key", "All concurrent values of a key, with a context for RESOLVE.",
-     on_siblings},
+    {"siblings", 2, SCOPE_KEY, 0, 1, 0, "conflict", "key",
+     "All concurrent values of a key, with a context for RESOLVE.", on_siblings},
 };
 
 const struct command_group commands_conflict = {commands, sizeof commands / sizeof commands[0]};

@@ -106,8 +106,8 @@ static enum command_result on_hello(struct request *request)
             return COMMAND_DONE;
         }
         if (!slice_is_word(request->args[i], "SETNAME") || left < 1) {
-            resp_write_error_format(request->reply, "ERR Syntax error in HELLO option '%.*s'", (int)request->args[i].length,
-                                    (const char *)request->args[i].data);
+            resp_write_error_format(request->reply, "ERR Syntax error in HELLO option '%.*s'",
+                                    (int)request->args[i].length, (const char *)request->args[i].data);
             return COMMAND_DONE;
         }
         if (!set_name(request, request->args[++i], "Client names", name)) return COMMAND_DONE;
@@ -129,7 +129,8 @@ static enum command_result on_auth(struct request *request)
 
 static enum command_result on_client_setname(struct request *request)
 {
-    if (set_name(request, request->args[2], "Client names", request->client->name)) resp_write_simple(request->reply, "OK");
+    if (set_name(request, request->args[2], "Client names", request->client->name))
+        resp_write_simple(request->reply, "OK");
     return COMMAND_DONE;
 }
 
@@ -172,13 +173,14 @@ static void append_client(void *user, struct client *c)
     uint32_t channels = 0;
     for (uint32_t i = 0; i < c->subscriptions_count; i++) channels += !c->subscriptions[i].pattern;
     uint64_t now = c->shard->now.wall_ms;
-    buffer_append_format(b,
-                         "id=%llu addr=%s name=%s age=%llu idle=%llu flags=%s db=0 sub=%u psub=%u multi=-1 obl=%u omem=%zu "
-                         "cmd=%s user=default resp=%d lib-name=%s lib-ver=%s\n",
-                         (unsigned long long)c->id, c->address, c->name, (unsigned long long)(now - c->since_ms) / 1000,
-                         (unsigned long long)(now - c->last_ms) / 1000, c->subscriptions_count ? "P" : "N", channels,
-                         c->subscriptions_count - channels, c->marks_count, c->out.capacity,
-                         c->last_command ? c->last_command->name : "NULL", c->resp_version, c->library, c->library_version);
+    buffer_append_format(
+        b,
+        "id=%llu addr=%s name=%s age=%llu idle=%llu flags=%s db=0 sub=%u psub=%u multi=-1 obl=%u omem=%zu "
+        "cmd=%s user=default resp=%d lib-name=%s lib-ver=%s\n",
+        (unsigned long long)c->id, c->address, c->name, (unsigned long long)(now - c->since_ms) / 1000,
+        (unsigned long long)(now - c->last_ms) / 1000, c->subscriptions_count ? "P" : "N", channels,
+        c->subscriptions_count - channels, c->marks_count, c->out.capacity,
+        c->last_command ? c->last_command->name : "NULL", c->resp_version, c->library, c->library_version);
 }
 
 static enum command_result on_client_info(struct request *request)
@@ -262,7 +264,7 @@ static enum command_result on_client_kill(struct request *request)
 enum { CONFIG_VALUE_BYTES = 32 };
 struct setting {
     const char *name;
-    const char *text;  /* NULL: the number */
+    const char *text; /* NULL: the number */
     uint64_t number;
 };
 
@@ -296,8 +298,8 @@ static enum command_result on_config_get(struct request *request)
     for (size_t i = 0; i < count; i++) {
         const struct setting *setting = &settings[hits[i]];
         uint8_t digits[CONFIG_VALUE_BYTES];
-        struct slice value = setting->text ? slice_of_string(setting->text)
-                                           : slice_of(digits, decimal_u64(digits, setting->number));
+        struct slice value =
+            setting->text ? slice_of_string(setting->text) : slice_of(digits, decimal_u64(digits, setting->number));
         resp_write_bulk(request->reply, slice_of_string(setting->name));
         resp_write_bulk(request->reply, value);
     }
@@ -306,8 +308,9 @@ static enum command_result on_config_get(struct request *request)
 
 static enum command_result on_config_set(struct request *request)
 {
-    resp_write_error(request->reply, "NOPERM configuration is the cluster file, and the same for all: change it there and "
-                                     "restart the node");
+    resp_write_error(request->reply,
+                     "NOPERM configuration is the cluster file, and the same for all: change it there and "
+                     "restart the node");
     return COMMAND_DONE;
 }
 
@@ -360,20 +363,23 @@ static enum command_result on_time(struct request *request)
     return COMMAND_DONE;
 }
 
-#define CONNECTION(name, arity, flags, syntax, summary, handler)                                                               \
-    {name, arity, SCOPE_CONNECTION, flags, 0, 0, "connection", syntax, summary, handler}
+#define CONNECTION(name, arity, flags, syntax, summary, handler)                           \
+    {                                                                                      \
+        name, arity, SCOPE_CONNECTION, flags, 0, 0, "connection", syntax, summary, handler \
+    }
 
 static const struct command commands[] = {
     CONNECTION("auth", -2, COMMAND_FAST, "[username] password", "Refused: this version has no passwords.", on_auth),
     CONNECTION("client|getname", 2, 0, "", "The name given with CLIENT SETNAME, or nil.", on_client_getname),
     CONNECTION("client|id", 2, 0, "", "The number of this connection.", on_client_id),
     CONNECTION("client|info", 2, 0, "", "One line about this connection.", on_client_info),
-    CONNECTION("client|kill", -3, COMMAND_ADMIN, "address | ID id | ADDR address", "Closes a connection.", on_client_kill),
+    CONNECTION("client|kill", -3, COMMAND_ADMIN, "address | ID id | ADDR address", "Closes a connection.",
+               on_client_kill),
     CONNECTION("client|list", 2, COMMAND_ADMIN, "", "One line for each connection.", on_client_list),
     CONNECTION("client|no-evict", 3, 0, "ON | OFF", "Accepted; clients are never evicted.", on_client_switch),
     CONNECTION("client|no-touch", 3, 0, "ON | OFF", "Accepted; no access times are kept.", on_client_switch),
-    CONNECTION("client|setinfo", 4, 0, "LIB-NAME name | LIB-VER version", "Notes the client library of this connection.",
-               on_client_setinfo),
+    CONNECTION("client|setinfo", 4, 0, "LIB-NAME name | LIB-VER version",
+               "Notes the client library of this connection.", on_client_setinfo),
     CONNECTION("client|setname", 3, 0, "name", "Names this connection.", on_client_setname),
     CONNECTION("command", -1, 0, "", "Facts about all commands, as Redis gives them.", command_on_command),
     CONNECTION("command|count", 2, 0, "", "How many commands there are.", command_on_count),
@@ -383,13 +389,15 @@ static const struct command commands[] = {
     CONNECTION("command|list", 2, 0, "", "The names of all commands.", command_on_list),
     CONNECTION("config|get", -3, COMMAND_ADMIN, "pattern …", "Settings whose names fit a pattern.", on_config_get),
     CONNECTION("config|resetstat", 2, COMMAND_ADMIN, "", "Sets the counters of INFO to zero.", on_config_resetstat),
-    CONNECTION("config|set", -4, COMMAND_ADMIN, "name value …", "Refused: settings stand in the cluster file.", on_config_set),
+    CONNECTION("config|set", -4, COMMAND_ADMIN, "name value …", "Refused: settings stand in the cluster file.",
+               on_config_set),
     CONNECTION("echo", 2, COMMAND_FAST, "text", "Returns the text.", on_echo),
     CONNECTION("hello", -1, COMMAND_FAST, "[2 | 3 [SETNAME name]]", "Chooses the version of the protocol.", on_hello),
     CONNECTION("info", -1, 0, "[section …]", "The state of this node, by sections.", info_on_info),
     CONNECTION("ping", -1, COMMAND_FAST | COMMAND_PUBSUB_ALLOWED, "[text]", "Returns PONG or the text.", on_ping),
     CONNECTION("quit", -1, COMMAND_FAST | COMMAND_PUBSUB_ALLOWED, "", "Answers, then closes the connection.", on_quit),
-    CONNECTION("reset", 1, COMMAND_FAST | COMMAND_PUBSUB_ALLOWED, "", "Puts this connection back to its beginning.", on_reset),
+    CONNECTION("reset", 1, COMMAND_FAST | COMMAND_PUBSUB_ALLOWED, "", "Puts this connection back to its beginning.",
+               on_reset),
     CONNECTION("select", 2, COMMAND_FAST, "0", "Accepts database 0, the only one.", on_select),
     CONNECTION("time", 1, COMMAND_FAST, "", "This node's clock: seconds and microseconds.", on_time),
 };

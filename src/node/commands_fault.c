@@ -1,5 +1,5 @@
-/* commands_fault.c: FAULT: harm on purpose, only where the cluster file says `faults: true`. What an edit means and how it
- * reaches every node is fault_list.c. */
+/* commands_fault.c: FAULT: harm on purpose, only where the cluster file says `faults: true`. What an edit means and how
+ * it reaches every node is fault_list.c. */
 #include "node/shard_internal.h"
 
 static bool is_forbidden(struct request *request)
@@ -31,9 +31,13 @@ static void write_number(struct buffer *b, const char *name, int64_t value)
 /* One record: kind and nodes, and what the kind needs. */
 static void write_fault(struct request *request, const struct fault *f)
 {
-    static const char *const kinds[] = {[FAULT_CUT] = "cut", [FAULT_LATENCY] = "latency", [FAULT_LOSS] = "loss",
-                                        [FAULT_PAUSE] = "pause", [FAULT_SKEW] = "skew"};
-    static const size_t pairs[] = {[FAULT_CUT] = 3, [FAULT_LATENCY] = 5, [FAULT_LOSS] = 4, [FAULT_PAUSE] = 2, [FAULT_SKEW] = 3};
+    static const char *const kinds[] = {[FAULT_CUT] = "cut",
+                                        [FAULT_LATENCY] = "latency",
+                                        [FAULT_LOSS] = "loss",
+                                        [FAULT_PAUSE] = "pause",
+                                        [FAULT_SKEW] = "skew"};
+    static const size_t pairs[] = {
+        [FAULT_CUT] = 3, [FAULT_LATENCY] = 5, [FAULT_LOSS] = 4, [FAULT_PAUSE] = 2, [FAULT_SKEW] = 3};
     const struct topology *t = shard__topology(request->shard);
     struct buffer *b = request->reply;
     bool on_node = f->kind == FAULT_PAUSE || f->kind == FAULT_SKEW;
@@ -56,13 +60,17 @@ static enum command_result on_list(struct request *request)
     return COMMAND_DONE;
 }
 
-#define FAULT(name, arity, syntax, summary, handler)                                                                           \
-    {name, arity, SCOPE_CONNECTION, COMMAND_ADMIN | COMMAND_SHARD_ZERO, 0, 0, "fault", syntax, summary, handler}
+#define FAULT(name, arity, syntax, summary, handler)                                                               \
+    {                                                                                                              \
+        name, arity, SCOPE_CONNECTION, COMMAND_ADMIN | COMMAND_SHARD_ZERO, 0, 0, "fault", syntax, summary, handler \
+    }
 
 static const struct command commands[] = {
     FAULT("fault|cut", -4, "a b [ONE-WAY]", "Cuts the network between two regions or nodes.", on_edit),
-    FAULT("fault|heal", -2, "[a b | node]", "Takes faults away: all of them, or those between two ends, or on a node.", on_edit),
-    FAULT("fault|latency", -5, "a b ms [jitter]", "Adds latency between two regions or nodes; 0 takes it away.", on_edit),
+    FAULT("fault|heal", -2, "[a b | node]", "Takes faults away: all of them, or those between two ends, or on a node.",
+          on_edit),
+    FAULT("fault|latency", -5, "a b ms [jitter]", "Adds latency between two regions or nodes; 0 takes it away.",
+          on_edit),
     FAULT("fault|list", 2, "", "The faults in force, one record per direction.", on_list),
     FAULT("fault|loss", 5, "a b percent", "Loses that share of the frames; 0 takes it away.", on_edit),
     FAULT("fault|pause", 3, "node", "Stops a node, all but its control channel, until FAULT HEAL.", on_edit),

@@ -1,5 +1,5 @@
-/* commands_info.c: INFO: the state of this shard's process in Redis' sections, where we have what they tell, and a section
- * `meridian` for what Redis has not. Numbers are this shard's; with several shards each answers for itself.
+/* commands_info.c: INFO: the state of this shard's process in Redis' sections, where we have what they tell, and a
+ * section `meridian` for what Redis has not. Numbers are this shard's; with several shards each answers for itself.
  */
 #include "node/commands_server.h"
 #include "node/shard_internal.h"
@@ -15,7 +15,8 @@ static void info_server(struct shard *s, struct buffer *b)
     buffer_append_format(b, "redis_version:7.0.0\r\nmeridian_version:%s\r\nredis_mode:standalone\r\narch_bits:64\r\n",
                          s->config.version);
     buffer_append_format(b, "tcp_port:%u\r\nserver_time_usec:%llu\r\nuptime_in_seconds:%llu\r\nuptime_in_days:%llu\r\n",
-                         (unsigned)shard__self(s)->resp.port, u(s->now.wall_ms * 1000), u(uptime_s), u(uptime_s / 86400));
+                         (unsigned)shard__self(s)->resp.port, u(s->now.wall_ms * 1000), u(uptime_s),
+                         u(uptime_s / 86400));
 }
 
 static void info_clients(struct shard *s, struct buffer *b)
@@ -38,20 +39,22 @@ static void info_persistence(struct shard *s, struct buffer *b)
     const char *health = store_health(s->store) == STATUS_OK ? "ok" : "err";
     buffer_append_format(b, "loading:0\r\naof_enabled:1\r\naof_last_write_status:ok\r\nrdb_bgsave_in_progress:%d\r\n",
                          s->pass_running);
-    buffer_append_format(b, "rdb_last_bgsave_status:%s\r\nlog_bytes:%llu\r\nlog_segments:%u\r\nlog_last_lsn:%llu\r\n", health,
-                         u(log_bytes(s->log)), log_segment_count(s->log), u(log_last_lsn(s->log)));
+    buffer_append_format(b, "rdb_last_bgsave_status:%s\r\nlog_bytes:%llu\r\nlog_segments:%u\r\nlog_last_lsn:%llu\r\n",
+                         health, u(log_bytes(s->log)), log_segment_count(s->log), u(log_last_lsn(s->log)));
     buffer_append_format(b, "log_durable_lsn:%llu\r\nwritten_back_lsn:%llu\r\n", u(s->durable_lsn), u(s->passed_lsn));
 }
 
 static void info_stats(struct shard *s, struct buffer *b)
 {
     const struct statistics *t = &s->statistics;
-    buffer_append_format(b, "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\nrejected_connections:%llu\r\n",
-                         u(t->connections), u(t->commands), u(t->connections_refused));
-    buffer_append_format(b, "total_error_replies:%llu\r\ntotal_net_input_bytes:%llu\r\nforwarded:%llu\r\n", u(t->errors),
-                         u(t->bytes_in), u(t->forwarded));
-    buffer_append_format(b, "forwarded_unknown:%llu\r\nserved_for_others:%llu\r\npeer_frames:%llu\r\npeer_frames_refused:%llu\r\n",
-                         u(t->forwarded_unknown), u(t->served), u(t->frames_in), u(t->frames_refused));
+    buffer_append_format(
+        b, "total_connections_received:%llu\r\ntotal_commands_processed:%llu\r\nrejected_connections:%llu\r\n",
+        u(t->connections), u(t->commands), u(t->connections_refused));
+    buffer_append_format(b, "total_error_replies:%llu\r\ntotal_net_input_bytes:%llu\r\nforwarded:%llu\r\n",
+                         u(t->errors), u(t->bytes_in), u(t->forwarded));
+    buffer_append_format(
+        b, "forwarded_unknown:%llu\r\nserved_for_others:%llu\r\npeer_frames:%llu\r\npeer_frames_refused:%llu\r\n",
+        u(t->forwarded_unknown), u(t->served), u(t->frames_in), u(t->frames_refused));
     buffer_append_format(b, "peer_bytes_sent:%llu\r\nconflict_notices:%llu\r\n", u(t->peer_bytes_sent), u(t->notices));
 }
 
@@ -88,11 +91,11 @@ static void info_meridian(struct shard *s, struct buffer *b)
     const struct topology *t = shard__topology(s);
     struct totals totals = {0};
     shard_visit_replicas(s, add_replica, &totals);
-    buffer_append_format(b, "node:%s\r\nregion:%s\r\nzone:%s\r\nshard:%u\r\nshards:%u\r\nepoch:%llu\r\n", shard__self(s)->id,
-                         t->regions[shard__self(s)->region], shard__self(s)->zone, (unsigned)s->config.shard,
-                         (unsigned)s->config.shards, u(t->epoch));
-    buffer_append_format(b, "tables:%u\r\nreplicas:%llu\r\nreplicas_joining:%llu\r\nconflicts_open:%llu\r\n", s->tables_count,
-                         u(totals.replicas), u(totals.joining), u(totals.ledgered));
+    buffer_append_format(b, "node:%s\r\nregion:%s\r\nzone:%s\r\nshard:%u\r\nshards:%u\r\nepoch:%llu\r\n",
+                         shard__self(s)->id, t->regions[shard__self(s)->region], shard__self(s)->zone,
+                         (unsigned)s->config.shard, (unsigned)s->config.shards, u(t->epoch));
+    buffer_append_format(b, "tables:%u\r\nreplicas:%llu\r\nreplicas_joining:%llu\r\nconflicts_open:%llu\r\n",
+                         s->tables_count, u(totals.replicas), u(totals.joining), u(totals.ledgered));
     buffer_append_format(b, "objects_with_garbage:%llu\r\nclock_leads:%d\r\nclock_lead_ms:%lld\r\nfaults:%u\r\n",
                          u(totals.garbage), s->clock_leads, (long long)s->clock_lead_ms, s->faults_count);
 }

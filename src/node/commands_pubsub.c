@@ -1,6 +1,6 @@
-/* commands_pubsub.c: SUBSCRIBE and its kin. Channels carry conflict notices (pubsub.c); a client can subscribe to any name,
- * but only `__conflicts__:<table>` ever speaks. PUBLISH is refused: messages between clients would need a promise about
- * who gets them across regions, and this version makes none.
+/* commands_pubsub.c: SUBSCRIBE and its kin. Channels carry conflict notices (pubsub.c); a client can subscribe to any
+ * name, but only `__conflicts__:<table>` ever speaks. PUBLISH is refused: messages between clients would need a promise
+ * about who gets them across regions, and this version makes none.
  */
 #include "base/memory.h"
 #include "node/shard_internal.h"
@@ -47,7 +47,8 @@ static enum command_result subscribe(struct request *request, bool pattern)
 {
     struct client *c = request->client;
     if (c->subscriptions_count + request->args_count - 1 > SUBSCRIPTIONS_MAX) {
-        resp_write_error_format(request->reply, "ERR a connection can have at most %d subscriptions", SUBSCRIPTIONS_MAX);
+        resp_write_error_format(request->reply, "ERR a connection can have at most %d subscriptions",
+                                SUBSCRIPTIONS_MAX);
         return COMMAND_DONE;
     }
     for (size_t i = 1; i < request->args_count; i++) {
@@ -111,12 +112,15 @@ static enum command_result on_punsubscribe(struct request *request)
 
 static enum command_result on_publish(struct request *request)
 {
-    reply_contract(request, "PUBLISH is not in this version: channels carry conflict notices only (__conflicts__:table)");
+    reply_contract(request,
+                   "PUBLISH is not in this version: channels carry conflict notices only (__conflicts__:table)");
     return COMMAND_DONE;
 }
 
-#define PUBSUB(name, arity, flags, syntax, summary, handler)                                                                   \
-    {name, arity, SCOPE_CONNECTION, flags, 0, 0, "pubsub", syntax, summary, handler}
+#define PUBSUB(name, arity, flags, syntax, summary, handler)                           \
+    {                                                                                  \
+        name, arity, SCOPE_CONNECTION, flags, 0, 0, "pubsub", syntax, summary, handler \
+    }
 
 static const struct command commands[] = {
     PUBSUB("psubscribe", -2, COMMAND_PUBSUB_ALLOWED, "pattern …", "Listens to the channels whose names fit a pattern.",

@@ -21,7 +21,8 @@ static void write_pair(struct buffer *b, const char *name, const char *value)
 
 static void write_table(struct request *request, const struct table_slot *table)
 {
-    static const char *const states[] = {[TABLE_LIVE] = "live", [TABLE_SUPERSEDED] = "superseded", [TABLE_DROPPED] = "dropped"};
+    static const char *const states[] = {
+        [TABLE_LIVE] = "live", [TABLE_SUPERSEDED] = "superseded", [TABLE_DROPPED] = "dropped"};
     const struct contract *c = &table->table.contract;
     struct buffer *b = request->reply;
     struct buffer text;
@@ -67,15 +68,18 @@ static enum command_result on_show(struct request *request)
     return COMMAND_DONE;
 }
 
-#define TABLE(name, arity, flags, syntax, summary, handler)                                                                    \
-    {name, arity, SCOPE_CONNECTION, flags, 0, 0, "table", syntax, summary, handler}
+#define TABLE(name, arity, flags, syntax, summary, handler)                           \
+    {                                                                                 \
+        name, arity, SCOPE_CONNECTION, flags, 0, 0, "table", syntax, summary, handler \
+    }
 
 static const struct command commands[] = {
     TABLE("table|create", -3, COMMAND_ADMIN | COMMAND_SHARD_ZERO,
           "name [CONFLICT lww | siblings | update-wins | delete-wins] [REPLICAS region=count,…] "
           "[TYPE any | string | counter | set | row] [PARTITIONS n]",
           "Creates a table: keys that begin with its name and a colon live in it, under this contract.", on_create),
-    TABLE("table|drop", 3, COMMAND_ADMIN | COMMAND_SHARD_ZERO, "name", "Drops a table and all its data, in every region.", on_drop),
+    TABLE("table|drop", 3, COMMAND_ADMIN | COMMAND_SHARD_ZERO, "name",
+          "Drops a table and all its data, in every region.", on_drop),
     TABLE("table|list", 2, 0, "", "All tables, one record each.", on_list),
     TABLE("table|show", 3, 0, "name", "The contract of one table.", on_show),
 };

@@ -106,13 +106,17 @@ void lag__reply(struct task *task, const struct lag_sum *sum)
     }
 }
 
-#define TOPOLOGY(name, flags, summary, handler)                                                                                \
-    {name, 2, SCOPE_CONNECTION, flags, 0, 0, "topology", "", summary, handler}
+#define TOPOLOGY(name, flags, summary, handler)                                  \
+    {                                                                            \
+        name, 2, SCOPE_CONNECTION, flags, 0, 0, "topology", "", summary, handler \
+    }
 
 static const struct command commands[] = {
-    TOPOLOGY("topology|lag", COMMAND_SHARD_ZERO, "Per table and pair of regions: writes that the other has not confirmed.", on_lag),
+    TOPOLOGY("topology|lag", COMMAND_SHARD_ZERO,
+             "Per table and pair of regions: writes that the other has not confirmed.", on_lag),
     TOPOLOGY("topology|nodes", COMMAND_SHARD_ZERO, "All nodes, with what this one knows of them.", on_nodes),
-    TOPOLOGY("topology|regions", COMMAND_SHARD_ZERO, "All regions, and how many of their nodes can be reached.", on_regions),
+    TOPOLOGY("topology|regions", COMMAND_SHARD_ZERO, "All regions, and how many of their nodes can be reached.",
+             on_regions),
 };
 
 const struct command_group commands_topology = {commands, sizeof commands / sizeof commands[0]};

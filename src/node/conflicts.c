@@ -1,11 +1,11 @@
 /* conflicts.c: the conflict inbox: ledger entries and unresolved siblings, listed and counted over a region.
  *
  * A row stands for one entry of the ledger, one key with unresolved siblings, or one late key: a key of `default` whose
- * prefix became a table of its own in the meantime (S17). The last two are derived from the data when asked for, so they
- * are the same wherever the data is the same.
+ * prefix became a table of its own in the meantime (S17). The last two are derived from the data when asked for, so
+ * they are the same wherever the data is the same.
  *
- * Payload of CALL_CONFLICTS: want u8 (0 list, 1 count), table (0: all), rows wanted, whether the node's shards are included u8.
- * Answer to list: count, then rows; to count: count, then (table, partition, how many).
+ * Payload of CALL_CONFLICTS: want u8 (0 list, 1 count), table (0: all), rows wanted, whether the node's shards are
+ * included u8. Answer to list: count, then rows; to count: count, then (table, partition, how many).
  *
  * C1  Rows leave a shard once what they show is durable (S4).
  * C2  Ids are equal everywhere; a row that several replicas report is listed once.
@@ -18,14 +18,15 @@
 
 enum { ROWS_MAX = 10000, ROW_VALUE_BYTES_MAX = 4096, ANSWER_BYTES_MAX = FRAME_BODY_BYTES_MAX - 1024 };
 
-/* Several writes may have beaten the one in the entry, and which of them met it first differs between replicas. The words
- * must be equal everywhere, so they tell what the table's contract makes of it. */
+/* Several writes may have beaten the one in the entry, and which of them met it first differs between replicas. The
+ * words must be equal everywhere, so they tell what the table's contract makes of it. */
 const char *conflicts__reason(enum ledger_reason reason, enum conflict_policy policy)
 {
     switch (reason) {
     case LEDGER_LWW_LOSER:
     case LEDGER_LOST_TO_DELETE:
-        return policy == CONFLICT_DELETE_WINS ? "delete-wins: a concurrent delete or a later stamp won" : "lww: later stamp won";
+        return policy == CONFLICT_DELETE_WINS ? "delete-wins: a concurrent delete or a later stamp won"
+                                              : "lww: later stamp won";
     case LEDGER_DELETE_LOST: return "delete: a concurrent update won";
     case LEDGER_LATE: return "late: its prefix became a table of its own";
     case LEDGER_REASON_COUNT: break;
@@ -57,7 +58,8 @@ static bool is_older(const struct object_sibling *a, const struct object_sibling
     return stamp_before(a->stamp, a->dot.replica, b->stamp, b->dot.replica);
 }
 
-bool conflicts__oldest(const struct object *object, struct replica_now now, struct arena *arena, struct object_sibling *out)
+bool conflicts__oldest(const struct object *object, struct replica_now now, struct arena *arena,
+                       struct object_sibling *out)
 {
     struct object_sibling *list;
     struct dot_set dots;
@@ -225,13 +227,15 @@ static void visit_ledger(struct task *task, struct partition_slot *slot, struct 
     take_row(task, slot, &row);
 }
 
-struct conflict_row conflicts__row_of_entry(const struct partition_slot *slot, const struct ledger_entry *entry, const char *id)
+struct conflict_row conflicts__row_of_entry(const struct partition_slot *slot, const struct ledger_entry *entry,
+                                            const char *id)
 {
     return (struct conflict_row){.id = slice_of_string(id),
                                  .table = slice_of_string(slot->table->table.name),
                                  .key = entry->key,
                                  .kind = slice_of_string(conflicts__kind(entry->kind)),
-                                 .reason = slice_of_string(conflicts__reason(entry->reason, replica_policy(slot->replica))),
+                                 .reason =
+                                     slice_of_string(conflicts__reason(entry->reason, replica_policy(slot->replica))),
                                  .column = entry->column,
                                  .value = entry->value,
                                  .dot = entry->dot,
@@ -263,8 +267,8 @@ static struct slice readable_value(const struct object_sibling *sibling, struct 
     return copy;
 }
 
-bool conflicts__row_of_object(struct shard *s, struct partition_slot *slot, struct store_item *item, struct arena *arena,
-                              char id[LEDGER_ID_BYTES_MAX], struct conflict_row *out)
+bool conflicts__row_of_object(struct shard *s, struct partition_slot *slot, struct store_item *item,
+                              struct arena *arena, char id[LEDGER_ID_BYTES_MAX], struct conflict_row *out)
 {
     struct slice key = store_item_key(item);
     bool conflict = object_in_conflict(item->object, s->now.wall_ms);
@@ -273,15 +277,16 @@ bool conflicts__row_of_object(struct shard *s, struct partition_slot *slot, stru
     if ((!conflict && !late) || !conflicts__oldest(item->object, s->now, arena, &oldest)) return false;
     struct ledger_entry entry = {.dot = oldest.dot, .key = key};
     ledger_id_format(slot->replica, &entry, id);
-    *out = (struct conflict_row){.id = slice_of_string(id),
-                                 .table = slice_of_string(slot->table->table.name),
-                                 .key = key,
-                                 .kind = conflict ? SLICE_LITERAL("siblings") : SLICE_LITERAL("late"),
-                                 .reason = conflict ? SLICE_LITERAL("siblings: concurrent writes, unresolved")
-                                                    : slice_of_string(conflicts__reason(LEDGER_LATE, replica_policy(slot->replica))),
-                                 .value = readable_value(&oldest, arena),
-                                 .dot = oldest.dot,
-                                 .stamp = oldest.stamp};
+    *out = (struct conflict_row){
+        .id = slice_of_string(id),
+        .table = slice_of_string(slot->table->table.name),
+        .key = key,
+        .kind = conflict ? SLICE_LITERAL("siblings") : SLICE_LITERAL("late"),
+        .reason = conflict ? SLICE_LITERAL("siblings: concurrent writes, unresolved")
+                           : slice_of_string(conflicts__reason(LEDGER_LATE, replica_policy(slot->replica))),
+        .value = readable_value(&oldest, arena),
+        .dot = oldest.dot,
+        .stamp = oldest.stamp};
     return true;
 }
 
@@ -426,7 +431,7 @@ void conflicts__serve(struct task *task)
 struct ask_work {
     struct serve_work sum;
     uint32_t outstanding;
-    int silent;              /* a node that did not answer, or -1 */
+    int silent; /* a node that did not answer, or -1 */
     void (*write)(struct task *task, const struct conflict_list *list, uint64_t count);
 };
 
@@ -436,7 +441,8 @@ static void ask_complete(struct task *task)
     const struct topology *t = shard__topology(task->shard);
     uint64_t count = 0;
     if (w->silent >= 0) {
-        resp_write_error_format(&task->reply, "UNAVAILABLE node %s of this region did not answer: the list would not be whole",
+        resp_write_error_format(&task->reply,
+                                "UNAVAILABLE node %s of this region did not answer: the list would not be whole",
                                 t->nodes[w->silent].id);
         task__finish(task);
         return;
@@ -470,8 +476,10 @@ static int missing_holder(struct shard *s, uint64_t table)
             for (uint32_t k = 0; k < slot->partitions[p].nodes_count; k++) {
                 uint8_t node = slot->partitions[p].nodes[k];
                 if (t->nodes[node].region != region) continue;
-                if (node == s->config.node || s->peers[node].up) there = true;
-                else away = node;
+                if (node == s->config.node || s->peers[node].up)
+                    there = true;
+                else
+                    away = node;
             }
             if (!there && away >= 0) return away;
         }

@@ -18,13 +18,17 @@ struct conflict_list {
 };
 
 void conflicts__sort(struct conflict_list *list); /* newest first, each once, at most `wanted` */
-struct conflict_row conflicts__row_of_entry(const struct partition_slot *slot, const struct ledger_entry *entry, const char *id);
-/* The row of a key with unresolved siblings or a late one; false: it is neither. `out` borrows from item, arena and id. */
-bool conflicts__row_of_object(struct shard *s, struct partition_slot *slot, struct store_item *item, struct arena *arena,
-                              char id[LEDGER_ID_BYTES_MAX], struct conflict_row *out);
-bool conflicts__oldest(const struct object *object, struct replica_now now, struct arena *arena, struct object_sibling *out);
+struct conflict_row conflicts__row_of_entry(const struct partition_slot *slot, const struct ledger_entry *entry,
+                                            const char *id);
+/* The row of a key with unresolved siblings or a late one; false: it is neither. `out` borrows from item, arena and id.
+ */
+bool conflicts__row_of_object(struct shard *s, struct partition_slot *slot, struct store_item *item,
+                              struct arena *arena, char id[LEDGER_ID_BYTES_MAX], struct conflict_row *out);
+bool conflicts__oldest(const struct object *object, struct replica_now now, struct arena *arena,
+                       struct object_sibling *out);
 
-/* Gather from this region's nodes: the newest `wanted` rows, or (`counting`) how many there are; `table` 0: of all tables. */
+/* Gather from this region's nodes: the newest `wanted` rows, or (`counting`) how many there are; `table` 0: of all
+ * tables. */
 void conflicts__ask(struct task *task, bool counting, uint64_t table, uint32_t wanted,
                     void (*write)(struct task *task, const struct conflict_list *list, uint64_t count));
 

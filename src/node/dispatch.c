@@ -1,8 +1,8 @@
 /* dispatch.c: from the words of a request to its handler, here or elsewhere.
  *
  * D1  What is refused here (unknown, arity, mode, shutting down) has not been routed: it is definitely not done.
- * D2  A command that looks at everything (KEYS, TABLE, FAULT, ...) starts when all earlier replies of its connection are
- *     there, and the connection waits for it; commands on keys overlap, since a key's requests all take one way.
+ * D2  A command that looks at everything (KEYS, TABLE, FAULT, ...) starts when all earlier replies of its connection
+ * are there, and the connection waits for it; commands on keys overlap, since a key's requests all take one way.
  */
 #include "node/shard_internal.h"
 
@@ -13,13 +13,14 @@ void dispatch__unknown(struct buffer *reply, const struct slice *args, size_t ar
     int word_bytes = args[0].length < 128 ? (int)args[0].length : 128;
     if (args_count > 1 && command_is_container(args[0])) {
         int sub_bytes = args[1].length < 128 ? (int)args[1].length : 128;
-        buffer_append_format(&text, "ERR unknown subcommand '%.*s'. Try %.*s HELP.", sub_bytes, (const char *)args[1].data,
-                             word_bytes, (const char *)args[0].data);
+        buffer_append_format(&text, "ERR unknown subcommand '%.*s'. Try %.*s HELP.", sub_bytes,
+                             (const char *)args[1].data, word_bytes, (const char *)args[0].data);
         for (size_t i = text.length - 6 - (size_t)word_bytes; i < text.length; i++) {
             if (text.data[i] >= 'a' && text.data[i] <= 'z') text.data[i] = (uint8_t)(text.data[i] - 32);
         }
     } else if (command_is_container(args[0])) {
-        buffer_append_format(&text, "ERR wrong number of arguments for '%.*s' command", word_bytes, (const char *)args[0].data);
+        buffer_append_format(&text, "ERR wrong number of arguments for '%.*s' command", word_bytes,
+                             (const char *)args[0].data);
         for (size_t i = 0; i < text.length; i++) { /* the word in lower case, as COMMAND names it */
             if (i > 3 && text.data[i] >= 'A' && text.data[i] <= 'Z') text.data[i] = (uint8_t)(text.data[i] + 32);
         }
@@ -57,7 +58,8 @@ static enum dispatched refuse(struct client *c)
     return DISPATCHED;
 }
 
-enum command_result dispatch__run(struct request *request, struct partition_slot *slot, struct slice key, uint64_t key_hash)
+enum command_result dispatch__run(struct request *request, struct partition_slot *slot, struct slice key,
+                                  uint64_t key_hash)
 {
     struct shard *s = request->shard;
     request->now = s->now;
@@ -111,8 +113,8 @@ static struct table_slot *client_table(struct client *c, struct slice key)
 {
     struct shard *s = c->shard;
     uint8_t n = c->prefix_bytes;
-    if (LIKELY(c->table_cached && key.length > n && key.data[n] == ':' && c->catalog_generation == s->catalog_generation &&
-               memcmp(key.data, c->prefix, n) == 0)) {
+    if (LIKELY(c->table_cached && key.length > n && key.data[n] == ':' &&
+               c->catalog_generation == s->catalog_generation && memcmp(key.data, c->prefix, n) == 0)) {
         return c->table_cached;
     }
     struct slice name = key_table_name(key);
@@ -138,7 +140,8 @@ static enum dispatched on_key(struct client *c, const struct command *command, c
         catalog__reply_reserved(&c->out, key_table_name(key));
         return refuse(c);
     }
-    if (LIKELY(slot->replica && replica_is_serving(slot->replica))) return run_here(c, command, words, slot, key, key_hash);
+    if (LIKELY(slot->replica && replica_is_serving(slot->replica)))
+        return run_here(c, command, words, slot, key, key_hash);
     struct target target = route__target(s, slot);
     if (target.kind == TARGET_NONE) {
         route__unavailable(s, slot, &c->out);

@@ -1,10 +1,10 @@
 /* fault_list.c: the list of faults, the same on every running node, and its changes over the control channel.
  *
- * A FAULT command becomes one edit, expanded to pairs of nodes, which every node applies to its own list; so a node that
- * restarts (with no faults: they are gone at restart) takes part in later edits like any other.
+ * A FAULT command becomes one edit, expanded to pairs of nodes, which every node applies to its own list; so a node
+ * that restarts (with no faults: they are gone at restart) takes part in later edits like any other.
  *
- * Payload of CALL_FAULT: edit u8 (0 heal everything, 1 heal pairs, 2 set), count, then per fault: kind u8, from u8, to u8,
- * latency us, jitter us, loss permille, skew ms (zigzag). Answer: one byte, 1.
+ * Payload of CALL_FAULT: edit u8 (0 heal everything, 1 heal pairs, 2 set), count, then per fault: kind u8, from u8, to
+ * u8, latency us, jitter us, loss permille, skew ms (zigzag). Answer: one byte, 1.
  *
  * F1  An entry is keyed by (kind, from, to); setting it again replaces it, and an effect of zero removes it.
  * F2  The reply leaves when every node that runs has the edit; a node whose process is down has no faults to edit.
@@ -90,7 +90,8 @@ static bool read_fault(struct reader *r, uint32_t nodes, struct fault *f)
     uint64_t latency = read_varint(r), jitter = read_varint(r), loss = read_varint(r);
     int64_t skew = read_zigzag(r);
     if (r->failed || kind > FAULT_SKEW || f->from >= nodes || f->to >= nodes) return false;
-    if (latency > UINT32_MAX || jitter > UINT32_MAX || loss > 1000 || skew > INT32_MAX || skew < INT32_MIN) return false;
+    if (latency > UINT32_MAX || jitter > UINT32_MAX || loss > 1000 || skew > INT32_MAX || skew < INT32_MIN)
+        return false;
     f->latency_us = (uint32_t)latency;
     f->jitter_us = (uint32_t)jitter;
     f->loss_permille = (uint32_t)loss;
@@ -192,8 +193,8 @@ static bool take_name(struct task *task, size_t index, uint8_t out[TOPOLOGY_NODE
     struct slice name = task->args[index];
     *out_count = nodes_of(shard__topology(task->shard), name, out);
     if (*out_count == 0) {
-        resp_write_error_format(&task->reply, "ERR '%.*s' is neither a node nor a region", (int)(name.length < 64 ? name.length : 64),
-                                (const char *)name.data);
+        resp_write_error_format(&task->reply, "ERR '%.*s' is neither a node nor a region",
+                                (int)(name.length < 64 ? name.length : 64), (const char *)name.data);
     }
     return *out_count > 0;
 }
@@ -262,7 +263,8 @@ static bool parse_heal(struct task *task, struct buffer *b)
     if (!take_name(task, 2, nodes, &count)) return false;
     write_u8(b, EDIT_HEAL);
     write_varint(b, count);
-    for (uint32_t i = 0; i < count; i++) write_fault(b, &(struct fault){.kind = FAULT_PAUSE, .from = nodes[i], .to = nodes[i]});
+    for (uint32_t i = 0; i < count; i++)
+        write_fault(b, &(struct fault){.kind = FAULT_PAUSE, .from = nodes[i], .to = nodes[i]});
     return true;
 }
 

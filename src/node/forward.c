@@ -1,7 +1,7 @@
 /* forward.c: a client's command that another node or shard must run.
  *
- * Payload: RESP version u8, count, then the words. The answer is the reply as the client gets it; it is checked to be one
- * whole RESP value, so that a broken peer can't break a client's stream.
+ * Payload: RESP version u8, count, then the words. The answer is the reply as the client gets it; it is checked to be
+ * one whole RESP value, so that a broken peer can't break a client's stream.
  */
 #include "node/shard_internal.h"
 
@@ -31,7 +31,8 @@ static void client_answered(struct shard *s, const struct call *call, enum call_
     struct buffer reply;
     buffer_init(&reply, CLIENT_REPLY_BYTES_MAX);
     if (outcome == CALL_ANSWERED && !forward__reply_is_sound(answer)) {
-        shard__log(s, 'W', "bad-answer", "node=%s bytes=%zu", shard__topology(s)->nodes[call->target.node].id, answer.length);
+        shard__log(s, 'W', "bad-answer", "node=%s bytes=%zu", shard__topology(s)->nodes[call->target.node].id,
+                   answer.length);
         outcome = CALL_LOST;
     }
     if (outcome == CALL_ANSWERED) {
@@ -43,7 +44,8 @@ static void client_answered(struct shard *s, const struct call *call, enum call_
     buffer_deinit(&reply);
 }
 
-void forward__client(struct client *c, const struct resp_request *words, struct partition_slot *slot, struct target target)
+void forward__client(struct client *c, const struct resp_request *words, struct partition_slot *slot,
+                     struct target target)
 {
     struct shard *s = c->shard;
     bool writes = c->last_command->flags & COMMAND_WRITES;

@@ -11,10 +11,10 @@
 /* ---- many keys ---- */
 
 struct keys_work {
-    struct buffer *replies;  /* per key */
+    struct buffer *replies; /* per key */
     size_t keys_count;
     size_t outstanding;
-    bool *unsure;            /* per key: sent and not answered, or not sent */
+    bool *unsure; /* per key: sent and not answered, or not sent */
 };
 
 static void keys_work_free(void *work)
@@ -35,7 +35,9 @@ static int64_t sum_of(const struct keys_work *w)
     for (size_t i = 0; i < w->keys_count; i++) {
         int64_t n = 0;
         const struct buffer *reply = &w->replies[i];
-        if (reply->length > 3 && reply->data[0] == ':' && slice_to_i64(slice_of(reply->data + 1, reply->length - 3), &n)) sum += n;
+        if (reply->length > 3 && reply->data[0] == ':' &&
+            slice_to_i64(slice_of(reply->data + 1, reply->length - 3), &n))
+            sum += n;
     }
     return sum;
 }
@@ -50,7 +52,8 @@ static void reply_failure(struct task *task, const struct keys_work *w, size_t f
     }
     struct buffer text;
     buffer_init(&text, 4096);
-    buffer_append_format(&text, "UNKNOWN %zu of %zu keys were done; for the others: ", w->keys_count - failed, w->keys_count);
+    buffer_append_format(&text, "UNKNOWN %zu of %zu keys were done; for the others: ", w->keys_count - failed,
+                         w->keys_count);
     if (error->length > 3) buffer_append(&text, error->data + 1, error->length - 3);
     buffer_append_byte(&text, 0);
     resp_write_error(&task->reply, (const char *)text.data);
@@ -86,7 +89,8 @@ static void key_done(struct task *task, uint32_t part, enum call_outcome outcome
     if (outcome == CALL_ANSWERED && forward__reply_is_sound(answer)) {
         buffer_append_slice(reply, answer);
     } else if (outcome == CALL_NOT_SENT) {
-        resp_write_error(reply, "UNAVAILABLE a node that holds some of the keys can't be reached; nothing was done there");
+        resp_write_error(reply,
+                         "UNAVAILABLE a node that holds some of the keys can't be reached; nothing was done there");
     } else {
         resp_write_error(reply, "UNKNOWN a node that holds some of the keys did not answer: read before you repeat");
     }
@@ -101,7 +105,8 @@ static void start_key(struct task *task, size_t i)
     const struct command *command = task->command;
     struct slice *args = arena_alloc(&task->arena, (1u + command->key_step) * sizeof *args);
     args[0] = task->args[0];
-    for (uint8_t k = 0; k < command->key_step; k++) args[1 + k] = task->args[command->key_first + i * command->key_step + k];
+    for (uint8_t k = 0; k < command->key_step; k++)
+        args[1 + k] = task->args[command->key_first + i * command->key_step + k];
     struct table_slot *table = route__table(s, args[1]);
     struct partition_slot *slot = route__key(table, hash_key(args[1]));
     if (s->reservations_count && (command->flags & COMMAND_WRITES) && table == s->tables[0] &&
@@ -167,8 +172,8 @@ static bool read_question(struct slice payload, struct keyspace_query *query, ui
     return true;
 }
 
-static void scan_place(struct shard *s, const struct partition_slot *slot, const struct keyspace_query *query, uint64_t hash,
-                       struct keyspace_answer *answer)
+static void scan_place(struct shard *s, const struct partition_slot *slot, const struct keyspace_query *query,
+                       uint64_t hash, struct keyspace_answer *answer)
 {
     switch (query->kind) {
     case KEYSPACE_SCAN:
@@ -218,7 +223,7 @@ void gather__serve_keyspace(struct task *task)
 struct keyspace_work {
     struct keyspace_query query;
     struct keyspace_cursor at;
-    uint32_t places_left;    /* RANDOMKEY: how many more to try */
+    uint32_t places_left; /* RANDOMKEY: how many more to try */
     struct buffer keys;
     uint64_t count;
     bool asking;
@@ -305,7 +310,8 @@ static void place_answered(struct task *task, uint32_t part, enum call_outcome o
     bool goes_on = ended || next > w->at.hash || w->query.kind == KEYSPACE_RANDOMKEY;
     if (outcome != CALL_ANSWERED || r.failed || !goes_on) {
         struct partition_slot *slot = next_place(s, &w->at);
-        resp_write_error_format(&task->reply, "UNAVAILABLE a node of this region that holds a part of %s did not answer; try again",
+        resp_write_error_format(&task->reply,
+                                "UNAVAILABLE a node of this region that holds a part of %s did not answer; try again",
                                 slot ? slot->table->table.name : "the keyspace");
         task__finish(task);
         return;
@@ -366,7 +372,8 @@ static void keyspace_step(struct task *task)
         }
         struct target target = target_in_region(s, slot);
         if (target.kind == TARGET_NONE || task->cold_status != STATUS_OK) {
-            resp_write_error_format(&task->reply, "UNAVAILABLE a part of table '%s' can't be read in this region now; try again",
+            resp_write_error_format(&task->reply,
+                                    "UNAVAILABLE a part of table '%s' can't be read in this region now; try again",
                                     slot->table->table.name);
             task__finish(task);
             return;

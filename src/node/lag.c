@@ -88,7 +88,8 @@ static void part_answered(struct task *task, uint32_t node, enum call_outcome ou
 {
     struct lag_work *w = task->work;
     uint8_t region = shard__topology(task->shard)->nodes[node].region;
-    if (outcome == CALL_ANSWERED && !take(task, region, answer)) shard__log(task->shard, 'W', "bad-answer", "about=lag");
+    if (outcome == CALL_ANSWERED && !take(task, region, answer))
+        shard__log(task->shard, 'W', "bad-answer", "about=lag");
     if (--w->outstanding == 0) w->complete(task);
 }
 

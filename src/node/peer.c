@@ -9,8 +9,8 @@
  * without having been away.
  *
  * E1  A frame of another membership epoch is refused and the connection dropped (S6).
- * E2  A node whose clock leads most of its reachable peers by more than HLC_LEAD_MS_MAX refuses local writes (S5). What it
- *     replicates is merged all the same.
+ * E2  A node whose clock leads most of its reachable peers by more than HLC_LEAD_MS_MAX refuses local writes (S5). What
+ * it replicates is merged all the same.
  */
 #include "node/shard_internal.h"
 #include "wire/frame.h"
@@ -29,7 +29,8 @@ bool peer__send(struct shard *s, uint8_t node, uint8_t type, struct slice body)
     return true;
 }
 
-static void visit_holders(struct shard *s, uint8_t node, void (*visit)(struct replica *r, uint16_t number, struct replica_now now))
+static void visit_holders(struct shard *s, uint8_t node,
+                          void (*visit)(struct replica *r, uint16_t number, struct replica_now now))
 {
     uint16_t number = shard__topology(s)->nodes[node].number;
     for (uint32_t i = 0; i < s->tables_count; i++) {
@@ -71,8 +72,8 @@ static bool on_hello(struct shard *s, uint8_t node, struct slice body)
     if (r.failed || shards == 0 || shards > SHARDS_MAX) return false;
     if (epoch != t->epoch || number != t->nodes[node].number ||
         !slice_equal(region, slice_of_string(t->regions[t->nodes[node].region]))) {
-        shard__log(s, 'W', "peer-refused", "node=%s epoch=%llu ours=%llu: its cluster file differs from ours", t->nodes[node].id,
-                   (unsigned long long)epoch, (unsigned long long)t->epoch);
+        shard__log(s, 'W', "peer-refused", "node=%s epoch=%llu ours=%llu: its cluster file differs from ours",
+                   t->nodes[node].id, (unsigned long long)epoch, (unsigned long long)t->epoch);
         return false;
     }
     s->peers[node].said_hello = true;
@@ -193,10 +194,11 @@ void peer__tick(struct shard *s)
 bool peer__clock_refuses(const struct shard *s, struct buffer *reply)
 {
     if (!s->clock_leads) return false;
-    resp_write_error_format(reply,
-                            "UNAVAILABLE clock: this node's clock is %lld ms ahead of its peers' (the bound is %d ms); nothing "
-                            "was done. Set its clock right, or write at another node",
-                            (long long)s->clock_lead_ms, HLC_LEAD_MS_MAX);
+    resp_write_error_format(
+        reply,
+        "UNAVAILABLE clock: this node's clock is %lld ms ahead of its peers' (the bound is %d ms); nothing "
+        "was done. Set its clock right, or write at another node",
+        (long long)s->clock_lead_ms, HLC_LEAD_MS_MAX);
     return true;
 }
 

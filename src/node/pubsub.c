@@ -1,7 +1,7 @@
 /* pubsub.c: conflict notices for subscribers of `__conflicts__:<table>`.
  *
- * A notice is one line of JSON: event (ledgered, withdrawn, conflict-open, conflict-closed), table, key, id, kind, column,
- * reason, value, region, node, time-ms. Bytes that are not printable ASCII are written as \u00XX, one for one.
+ * A notice is one line of JSON: event (ledgered, withdrawn, conflict-open, conflict-closed), table, key, id, kind,
+ * column, reason, value, region, node, time-ms. Bytes that are not printable ASCII are written as \u00XX, one for one.
  *
  * P1  A notice is published by the node whose replica noticed, once it is durable there (S4). Each replica of a region
  *     notices for itself; nodes of the region without a replica of the partition get it from the first that has one.
@@ -153,7 +153,8 @@ static void append_id(struct partition_slot *slot, struct buffer *b, struct slic
         ledger_id_format(slot->replica, &entry, id);
     } else if (event->type == OBJECT_CONFLICT_OPEN) { /* closed, it has no alternatives left to be named by */
         struct store_item *item = store_find(replica_data(slot->replica), key, hash_key(key));
-        if (!item || !item->object || !conflicts__sibling_id(slot->replica, key, item->object, slot->shard->now, id)) return;
+        if (!item || !item->object || !conflicts__sibling_id(slot->replica, key, item->object, slot->shard->now, id))
+            return;
     }
     append_json_text(b, "id", id);
 }

@@ -20,7 +20,8 @@ struct partition_slot *route__key(struct table_slot *table, uint64_t key_hash)
 
 struct target route__target(struct shard *s, const struct partition_slot *slot)
 {
-    if (slot->replica && replica_is_serving(slot->replica)) return (struct target){TARGET_HERE, s->config.node, s->config.shard};
+    if (slot->replica && replica_is_serving(slot->replica))
+        return (struct target){TARGET_HERE, s->config.node, s->config.shard};
     for (uint32_t i = 0; i < slot->nodes_count; i++) {
         uint8_t node = slot->nodes[i];
         if (node == s->config.node) {
@@ -37,8 +38,8 @@ void route__unavailable(struct shard *s, const struct partition_slot *slot, stru
     const struct topology *topology = shard__topology(s);
     struct buffer text;
     buffer_init(&text, 4096);
-    buffer_append_format(&text, "UNAVAILABLE no replica of this key (table '%s') can be reached from here:",
-                         slot->table->table.name);
+    buffer_append_format(
+        &text, "UNAVAILABLE no replica of this key (table '%s') can be reached from here:", slot->table->table.name);
     for (uint32_t i = 0; i < slot->nodes_count; i++) {
         const struct topology_node *node = &topology->nodes[slot->nodes[i]];
         const char *what = slot->nodes[i] == s->config.node ? "is catching up" : "is away";

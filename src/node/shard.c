@@ -1,8 +1,8 @@
 /* shard.c: one core's share of a node: opening from disk, the loop iteration, stopping.
  *
  * Opening:   store (catalog, what is at rest) -> log, replayed in order -> replicas start.
- * Iteration: events -> tasks, walks, ticks, upkeep -> the log's batch is submitted -> what became durable meanwhile is told to
- *            replicas and released to clients, tasks and peers.
+ * Iteration: events -> tasks, walks, ticks, upkeep -> the log's batch is submitted -> what became durable meanwhile is
+ * told to replicas and released to clients, tasks and peers.
  *
  * S1  Replicas hear of durability before clients do, so that a notice never overtakes the write it is about.
  * S2  Work without a client (walks, write-back) is cut into pieces well below a millisecond per iteration.
@@ -198,10 +198,11 @@ static struct shard *shard_new(const struct shard_config *config, const struct s
     return s;
 }
 
-enum status shard_open(const struct shard_config *config, const struct shard_ports *ports, uint64_t wall_ms, uint64_t mono_ns,
-                       struct shard **out, struct buffer *out_error)
+enum status shard_open(const struct shard_config *config, const struct shard_ports *ports, uint64_t wall_ms,
+                       uint64_t mono_ns, struct shard **out, struct buffer *out_error)
 {
-    ASSERT(config->node < config->topology.nodes_count && config->shard < config->shards && config->shards <= SHARDS_MAX);
+    ASSERT(config->node < config->topology.nodes_count && config->shard < config->shards &&
+           config->shards <= SHARDS_MAX);
     struct shard *s = shard_new(config, ports);
     shard_set_now(s, wall_ms, mono_ns);
     s->opened_ms = wall_ms;
@@ -332,8 +333,9 @@ void shard_visit_replicas(const struct shard *s, void (*visit)(void *user, struc
 
 bool shard_is_quiet(const struct shard *s)
 {
-    return list_is_empty(&s->tasks) && list_is_empty(&s->blocked) && list_is_empty(&s->output) && list_is_empty(&s->walks) &&
-           s->calls_count == 0 && log_is_idle(s->log) && s->durable_lsn == log_last_lsn(s->log);
+    return list_is_empty(&s->tasks) && list_is_empty(&s->blocked) && list_is_empty(&s->output) &&
+           list_is_empty(&s->walks) && s->calls_count == 0 && log_is_idle(s->log) &&
+           s->durable_lsn == log_last_lsn(s->log);
 }
 
 static void check_replica(void *user, struct replica *replica)

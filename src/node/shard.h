@@ -1,8 +1,8 @@
 /* shard.h: a shard of a node: one core's share, complete with log and store; the face that node/ shows to its two
  * worlds. runtime/ and sim/ create it, feed it events and implement its ports. No I/O library, thread or clock inside.
  *
- * One loop iteration of the world: shard_set_now(), events in, then shard_end_iteration(), which submits at most one log
- * write and hands out what may leave (replies, peer frames) by what is durable.
+ * One loop iteration of the world: shard_set_now(), events in, then shard_end_iteration(), which submits at most one
+ * log write and hands out what may leave (replies, peer frames) by what is durable.
  *
  * Ownership: slices passed in are borrowed for the call. Request objects given to ports stay put until completed.
  */
@@ -15,17 +15,18 @@
 
 enum {
     SHARDS_MAX = 64,
-    CLIENTS_MAX = 10000,                        /* per shard; more are refused with an error */
+    CLIENTS_MAX = 10000,                         /* per shard; more are refused with an error */
     CLIENT_PENDING_BYTES_MAX = 64 * 1024 * 1024, /* replies not yet taken by the world: reading pauses */
 };
 
 struct shard;
 
-/* Faults at the transport, as FAULT states them; every node's world holds the same list. Indexes are of topology nodes. */
+/* Faults at the transport, as FAULT states them; every node's world holds the same list. Indexes are of topology nodes.
+ */
 enum fault_kind { FAULT_CUT, FAULT_LATENCY, FAULT_LOSS, FAULT_PAUSE, FAULT_SKEW };
 struct fault {
     enum fault_kind kind;
-    uint8_t from, to;        /* node indexes, one direction; PAUSE and SKEW: `from` */
+    uint8_t from, to; /* node indexes, one direction; PAUSE and SKEW: `from` */
     uint32_t latency_us, jitter_us;
     uint32_t loss_permille;
     int32_t skew_ms;
@@ -37,14 +38,15 @@ struct shard_ports {
     struct kv_port kv;
     /* Bytes for a client, in order. The world queues them; `false`: the client is gone. */
     bool (*client_send)(void *world, uint64_t client, struct slice bytes);
-    void (*client_close)(void *world, uint64_t client);            /* after what was sent has left */
+    void (*client_close)(void *world, uint64_t client); /* after what was sent has left */
     /* Stop / go on reading from it. While paused its bytes are not handed in. After going on the world hands in what it
-     * still holds, from its loop (never from within this call), even if nothing new came: a parked request is in there. */
+     * still holds, from its loop (never from within this call), even if nothing new came: a parked request is in there.
+     */
     void (*client_pause)(void *world, uint64_t client, bool paused);
     /* One frame to the node at `node` (topology index). False: not connected or its bounded queue is full; dropped.
      * Types from PEER_FRAME_CONTROL_MIN on go out whenever that node's process runs, also while it is cut or paused. */
     bool (*peer_send)(void *world, uint8_t node, uint8_t type, struct slice body);
-    size_t (*peer_room)(void *world, uint8_t node);                /* bytes its queue takes now; 0 when not connected */
+    size_t (*peer_room)(void *world, uint8_t node); /* bytes its queue takes now; 0 when not connected */
     /* One frame to another shard of this process; in order, bounded likewise. */
     bool (*shard_send)(void *world, uint8_t shard, uint8_t type, struct slice body);
     /* The transport's whole fault list is replaced (WAN emulation stays). */
@@ -55,10 +57,10 @@ struct shard_ports {
 
 struct shard_config {
     struct topology topology;
-    uint8_t node;            /* our index in it */
+    uint8_t node; /* our index in it */
     uint8_t shard, shards;
-    uint64_t seed;           /* randomness of this run of this shard */
-    bool fresh_folder;       /* the data folder was made just now */
+    uint64_t seed;     /* randomness of this run of this shard */
+    bool fresh_folder; /* the data folder was made just now */
     uint64_t folder_id;
     uint64_t memory_bytes_max;
     uint64_t log_bytes_max;
@@ -68,7 +70,8 @@ struct shard_config {
     const char *version;
 };
 
-/* Recover from the ports ([now] calls), ready to serve. STATUS_CORRUPT, IO, VERSION, NO_SPACE: *out_error says what and where. */
+/* Recover from the ports ([now] calls), ready to serve. STATUS_CORRUPT, IO, VERSION, NO_SPACE: *out_error says what and
+ * where. */
 MUST_USE enum status shard_open(const struct shard_config *config, const struct shard_ports *ports, uint64_t wall_ms,
                                 uint64_t mono_ns, struct shard **out, struct buffer *out_error);
 void shard_free(struct shard *s); /* without any further I/O: as a crash would */
@@ -80,9 +83,9 @@ void shard_on_client_open(struct shard *s, uint64_t client, const char *address)
  * The rest comes again, longer, in the next call. */
 size_t shard_on_client_bytes(struct shard *s, uint64_t client, struct slice bytes);
 void shard_on_client_closed(struct shard *s, uint64_t client);
-void shard_on_client_drained(struct shard *s, uint64_t client);          /* its queue in the world fell below the bound */
+void shard_on_client_drained(struct shard *s, uint64_t client); /* its queue in the world fell below the bound */
 /* Up, down and writable are told to every shard of the process; a frame only to its shard_of_frame(). */
-void shard_on_peer_up(struct shard *s, uint8_t node);                    /* handshake done, version agreed */
+void shard_on_peer_up(struct shard *s, uint8_t node); /* handshake done, version agreed */
 void shard_on_peer_down(struct shard *s, uint8_t node);
 /* False: malformed, or of another membership epoch: the world drops the connection (it has been counted and logged). */
 MUST_USE bool shard_on_peer_frame(struct shard *s, uint8_t node, uint8_t type, struct slice body);

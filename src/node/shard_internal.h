@@ -24,16 +24,16 @@
 
 enum {
     NODE_NONE = 0xFF,
-    SERVER_NAME_BYTES_MAX = 64,           /* CLIENT SETNAME */
-    CLIENT_MARKS_MAX = 4096,              /* replies of one client that wait for something */
+    SERVER_NAME_BYTES_MAX = 64, /* CLIENT SETNAME */
+    CLIENT_MARKS_MAX = 4096,    /* replies of one client that wait for something */
     CLIENT_REPLY_BYTES_MAX = 512 * 1024 * 1024,
-    CLIENT_KEEP_BYTES = 64 * 1024,        /* memory an idle client keeps */
-    SUBSCRIPTIONS_MAX = 1024,             /* channels and patterns of one client */
+    CLIENT_KEEP_BYTES = 64 * 1024, /* memory an idle client keeps */
+    SUBSCRIPTIONS_MAX = 1024,      /* channels and patterns of one client */
     CALLS_MAX = 65536,
     TASKS_MAX = 65536,
-    CALL_TIMEOUT_MS = 5000,               /* plus the link's round trip */
+    CALL_TIMEOUT_MS = 5000, /* plus the link's round trip */
     TICK_ACTIVE_NS = 10 * 1000 * 1000,
-    WALK_ITEMS = 2048,                    /* visited per iteration by all walks together: about half a millisecond */
+    WALK_ITEMS = 2048, /* visited per iteration by all walks together: about half a millisecond */
 };
 #define SECOND_NS 1000000000ull
 #define ACTIVE_NS (2 * SECOND_NS) /* a partition is ticked often for so long after its last work */
@@ -46,13 +46,13 @@ struct partition_slot {
     struct shard *shard;
     struct table_slot *table;
     uint16_t partition;
-    uint8_t owner_shard;       /* the shard of this process that holds it, if this node does */
+    uint8_t owner_shard; /* the shard of this process that holds it, if this node does */
     uint8_t nodes_count;
-    uint8_t *nodes;            /* all holders, best for us first: this node, our region, then by link latency */
-    struct replica *replica;   /* NULL: not on this shard */
-    struct list_node active;   /* in shard.active while there may be work soon */
+    uint8_t *nodes;          /* all holders, best for us first: this node, our region, then by link latency */
+    struct replica *replica; /* NULL: not on this shard */
+    struct list_node active; /* in shard.active while there may be work soon */
     uint64_t active_until_ns;
-    bool undurable;            /* in shard.undurable */
+    bool undurable; /* in shard.undurable */
     uint64_t touched_lsn;
 };
 
@@ -61,20 +61,20 @@ enum table_state { TABLE_LIVE, TABLE_SUPERSEDED, TABLE_DROPPED };
 struct table_slot {
     struct table table;
     enum table_state state;
-    uint64_t record_lsn;       /* the newest catalog record about it in the log */
+    uint64_t record_lsn;               /* the newest catalog record about it in the log */
     struct partition_slot *partitions; /* NULL once dropped */
 };
 
-struct rest_meta {             /* found at rest while opening, until its table is known */
+struct rest_meta { /* found at rest while opening, until its table is known */
     uint64_t table;
     uint16_t partition;
     struct buffer bytes;
 };
 
-struct reservation {           /* a name that is being created (task of another node's or our TABLE CREATE) */
+struct reservation { /* a name that is being created (task of another node's or our TABLE CREATE) */
     char name[TABLE_NAME_BYTES_MAX + 1];
-    uint64_t token;            /* of the creation */
-    uint8_t node;              /* which coordinates it */
+    uint64_t token; /* of the creation */
+    uint8_t node;   /* which coordinates it */
     uint64_t until_ns;
 };
 enum { RESERVATIONS_MAX = 32 };
@@ -82,35 +82,35 @@ enum { RESERVATIONS_MAX = 32 };
 /* ---- clients (client.c) ---- */
 
 enum mark_state { MARK_PLAIN, MARK_PENDING, MARK_READY };
-struct mark {                  /* a stretch of replies that waits */
-    uint64_t end;              /* stream position after it */
+struct mark {     /* a stretch of replies that waits */
+    uint64_t end; /* stream position after it */
     uint64_t lsn;
-    uint64_t iteration;        /* PLAIN: marks of one iteration are joined */
+    uint64_t iteration; /* PLAIN: marks of one iteration are joined */
     enum mark_state state;
-    struct buffer side;        /* READY: an asynchronous reply, which goes out at `end` */
+    struct buffer side; /* READY: an asynchronous reply, which goes out at `end` */
 };
 
 enum block { BLOCK_NONE, BLOCK_COLD, BLOCK_BUSY, BLOCK_TASK, BLOCK_ORDER };
 
 struct subscription {
     bool pattern;
-    struct slice name;         /* owned */
+    struct slice name; /* owned */
 };
 
 struct client {
     struct shard *shard;
     uint64_t id;
-    struct list_node output;   /* in shard.output: has something to send or waits for durability */
+    struct list_node output; /* in shard.output: has something to send or waits for durability */
     struct list_node blocked_node;
     struct list_node subscriber;
     struct buffer out;
-    uint64_t out_begin;        /* stream position of out's first byte */
-    struct mark *marks;        /* a ring */
+    uint64_t out_begin; /* stream position of out's first byte */
+    struct mark *marks; /* a ring */
     uint32_t marks_capacity, marks_head, marks_count;
-    uint64_t marks_first;      /* sequence of the mark at the head */
-    uint32_t pending_count;    /* marks PENDING */
+    uint64_t marks_first;   /* sequence of the mark at the head */
+    uint32_t pending_count; /* marks PENDING */
     enum block block;
-    enum status cold_status;   /* a fetch failed: answer with it */
+    enum status cold_status; /* a fetch failed: answer with it */
     bool closing, gone, in_bytes;
     int resp_version;
     struct resp_progress progress;
@@ -134,31 +134,31 @@ enum frame_type {
     PEER_HELLO = 1,
     PEER_PING,
     PEER_PONG,
-    PEER_REPLICA,              /* a message between two replicas of a partition */
+    PEER_REPLICA, /* a message between two replicas of a partition */
     PEER_CALL,
     PEER_ANSWER,
     PEER_PUBLISH,
-    SHARD_PEER_CLOCK = 0x40,   /* between shards of a process only */
+    SHARD_PEER_CLOCK = 0x40, /* between shards of a process only */
     SHARD_CATALOG,
     PEER_CONTROL_CALL = PEER_FRAME_CONTROL_MIN,
     PEER_CONTROL_ANSWER,
 };
 
 enum call_kind {
-    CALL_COMMAND = 1,          /* one client command */
-    CALL_KEYSPACE,             /* a step of SCAN, KEYS, DBSIZE, RANDOMKEY in one partition */
+    CALL_COMMAND = 1, /* one client command */
+    CALL_KEYSPACE,    /* a step of SCAN, KEYS, DBSIZE, RANDOMKEY in one partition */
     CALL_TABLE_RESERVE,
     CALL_TABLE_RELEASE,
     CALL_TABLE_INSTALL,
-    CALL_CONFLICTS,            /* open conflicts of the replicas on a node */
+    CALL_CONFLICTS, /* open conflicts of the replicas on a node */
     CALL_LAG,
     CALL_FAULT,
 };
 
 enum call_outcome {
     CALL_ANSWERED,
-    CALL_NOT_SENT,             /* definitely not done */
-    CALL_LOST,                 /* sent, and no answer: unknown */
+    CALL_NOT_SENT, /* definitely not done */
+    CALL_LOST,     /* sent, and no answer: unknown */
 };
 
 struct call;
@@ -171,18 +171,18 @@ struct target {
 };
 
 struct call {
-    struct list_node node;     /* in the list of its target, in the order of deadlines */
-    uint64_t id;               /* 0: free */
-    uint32_t index;            /* its place in the table */
+    struct list_node node; /* in the list of its target, in the order of deadlines */
+    uint64_t id;           /* 0: free */
+    uint32_t index;        /* its place in the table */
     uint64_t deadline_ns;
     struct target target;
     call_done done;
     void *user;
-    uint64_t a, b;             /* the caller's */
+    uint64_t a, b; /* the caller's */
 };
 
 enum { CALL_WINDOW = 4096 };
-struct call_window {           /* which of an asker's calls were served: a call is served once (call.c) */
+struct call_window { /* which of an asker's calls were served: a call is served once (call.c) */
     uint64_t run, newest;
     uint64_t seen[CALL_WINDOW / 64];
 };
@@ -200,12 +200,12 @@ enum task_state {
 };
 
 struct task {
-    struct list_node node;         /* in shard.tasks */
+    struct list_node node; /* in shard.tasks */
     struct shard *shard;
     enum task_origin origin;
     enum task_state state;
-    uint64_t client, mark;         /* OF_CLIENT */
-    struct task *parent;           /* OF_TASK */
+    uint64_t client, mark; /* OF_CLIENT */
+    struct task *parent;   /* OF_TASK */
     uint32_t part;
     uint8_t call_node, call_shard; /* OF_CALL: who asked; call_node is ours for another shard of this process */
     bool call_control;
@@ -214,16 +214,16 @@ struct task {
     struct slice payload;          /* of the call, when it is no command; in the arena */
     const struct command *command; /* kind CALL_COMMAND */
     int resp_version;
-    struct arena arena;            /* args and whatever the task allocates */
+    struct arena arena; /* args and whatever the task allocates */
     struct slice *args;
     size_t args_count;
-    struct partition_slot *slot;   /* where it runs; NULL: at the shard */
+    struct partition_slot *slot; /* where it runs; NULL: at the shard */
     struct buffer reply;
     uint64_t wait_lsn;
-    enum status cold_status;       /* a fetch failed: answer with it */
-    void *work;                    /* what a WORKING task keeps, in its arena; */
-    void (*work_free)(void *work); /* releases what is not */
-    void (*step)(struct task *task);                       /* WORKING: called once per iteration, if set */
+    enum status cold_status;         /* a fetch failed: answer with it */
+    void *work;                      /* what a WORKING task keeps, in its arena; */
+    void (*work_free)(void *work);   /* releases what is not */
+    void (*step)(struct task *task); /* WORKING: called once per iteration, if set */
     void (*part_done)(struct task *task, uint32_t part, enum call_outcome outcome, struct slice answer);
 };
 
@@ -234,8 +234,8 @@ struct peer {
     bool said_hello;
     uint64_t up_since_ms;
     uint64_t round_trip_us;
-    int64_t lead_ms;           /* how far our clock is ahead of its */
-    uint64_t heard_ns;         /* of its last pong */
+    int64_t lead_ms;   /* how far our clock is ahead of its */
+    uint64_t heard_ns; /* of its last pong */
     uint8_t shards;
     uint64_t frames_refused;
 };
@@ -247,8 +247,8 @@ struct walk;
 /* ---- the shard ---- */
 
 struct statistics {
-    uint64_t commands, connections, connections_refused, errors, forwarded, forwarded_unknown, served, bytes_in, frames_in,
-        frames_refused, notices, writes_refused_clock;
+    uint64_t commands, connections, connections_refused, errors, forwarded, forwarded_unknown, served, bytes_in,
+        frames_in, frames_refused, notices, writes_refused_clock;
     uint64_t peer_bytes_sent; /* to other nodes, frame headers included */
 };
 
@@ -263,20 +263,20 @@ struct shard {
     struct log *log;
     struct store *store;
     bool opening, stopping;
-    bool stop_pass;            /* stopping: a last write-back is still to begin */
-    uint64_t durable_lsn;      /* as of the last look */
-    bool durable_advanced;     /* in this iteration */
+    bool stop_pass;        /* stopping: a last write-back is still to begin */
+    uint64_t durable_lsn;  /* as of the last look */
+    bool durable_advanced; /* in this iteration */
 
-    struct client **clients;   /* open addressing by id */
+    struct client **clients; /* open addressing by id */
     uint32_t clients_capacity, clients_count;
-    struct list output;        /* clients */
-    struct list blocked;       /* clients to look at again */
-    struct list subscribers;   /* clients */
+    struct list output;      /* clients */
+    struct list blocked;     /* clients to look at again */
+    struct list subscribers; /* clients */
 
     struct list tasks;
     uint32_t tasks_count;
-    struct call **calls;       /* by index, the low bits of their id */
-    uint32_t *calls_free;      /* indexes */
+    struct call **calls;  /* by index, the low bits of their id */
+    uint32_t *calls_free; /* indexes */
     uint32_t calls_capacity, calls_made, calls_free_count, calls_count;
     uint64_t calls_sequence;
     struct call_window *windows[TOPOLOGY_NODES_MAX][SHARDS_MAX]; /* calls served lately, by asker */
@@ -287,22 +287,22 @@ struct shard {
     struct table_slot *tables[TABLES_MAX]; /* in the order in which they became known; [0] is default */
     uint32_t tables_count;
     uint64_t catalog_generation, catalog_digest;
-    bool mirror_again;         /* another shard's mailbox was full: send it the catalog again */
-    enum status open_status;   /* the first failure while opening */
-    bool catalog_unsaved;      /* the system record is not yet known to be flushed */
+    bool mirror_again;       /* another shard's mailbox was full: send it the catalog again */
+    enum status open_status; /* the first failure while opening */
+    bool catalog_unsaved;    /* the system record is not yet known to be flushed */
     uint64_t catalog_last_ms;
     struct reservation reservations[RESERVATIONS_MAX];
     uint32_t reservations_count;
     struct rest_meta *rest;
     uint32_t rest_count;
-    struct list active;        /* partition slots */
+    struct list active; /* partition slots */
     struct partition_slot **undurable;
     uint32_t undurable_count, undurable_capacity;
     uint64_t tick_active_ns, tick_all_ns;
 
     struct peer peers[TOPOLOGY_NODES_MAX];
     uint64_t ping_ns;
-    bool clock_leads;          /* S5 */
+    bool clock_leads; /* S5 */
     int64_t clock_lead_ms;
     struct fault *faults;
     uint32_t faults_count, faults_capacity;
@@ -313,10 +313,10 @@ struct shard {
     uint64_t pass_lsn, passed_lsn; /* everything up to passed_lsn is written back and flushed */
     uint64_t pass_started_ns;
     uint64_t log_bytes_at_pass, reclaim_above_bytes, reclaim_copied_bytes;
-    uint32_t reclaim_left;     /* segments to try in this round: copies land behind */
+    uint32_t reclaim_left; /* segments to try in this round: copies land behind */
     bool store_busy;
 
-    struct write write;        /* scratch of the request that runs */
+    struct write write; /* scratch of the request that runs */
     struct buffer body, frame, replica_frame, scratch;
     struct statistics statistics;
 };
@@ -339,13 +339,13 @@ uint8_t shard__of_partition(uint64_t table, uint16_t partition, uint8_t shards);
 /* client.c */
 struct client *client__find(struct shard *s, uint64_t id);
 void client__free(struct client *c);
-void client__replied(struct client *c, uint64_t wait_lsn);  /* a whole reply was appended to c->out */
-uint64_t client__defer(struct client *c);                   /* a place for a reply that comes later: its mark */
+void client__replied(struct client *c, uint64_t wait_lsn); /* a whole reply was appended to c->out */
+uint64_t client__defer(struct client *c);                  /* a place for a reply that comes later: its mark */
 /* The reply of that place: the buffer's content is taken over (it is left empty). */
 void client__finish(struct shard *s, uint64_t client, uint64_t mark, struct buffer *reply, uint64_t wait_lsn);
 void client__block(struct client *c, enum block block);
 void client__unblock(struct client *c);
-void client__close(struct client *c);                       /* after what was replied */
+void client__close(struct client *c); /* after what was replied */
 void client__release_all(struct shard *s);
 void client__retry_blocked(struct shard *s);
 void client__visit(struct shard *s, void (*visit)(void *user, struct client *c), void *user); /* in the order of ids */
@@ -356,7 +356,8 @@ enum dispatched dispatch__request(struct client *c, const struct resp_request *w
 /* Run a command on `slot`'s replica (NULL: no key). Fills the shard's scratch into the request. */
 enum dispatched dispatch__as_task(struct client *c, const struct command *command, const struct resp_request *words,
                                   struct partition_slot *slot);
-enum command_result dispatch__run(struct request *request, struct partition_slot *slot, struct slice key, uint64_t key_hash);
+enum command_result dispatch__run(struct request *request, struct partition_slot *slot, struct slice key,
+                                  uint64_t key_hash);
 bool dispatch__arity_fits(const struct command *command, size_t args_count);
 bool command_is_container(struct slice word); /* it has subcommands */
 void dispatch__unknown(struct buffer *reply, const struct slice *args, size_t args_count);
@@ -369,7 +370,8 @@ struct target route__target(struct shard *s, const struct partition_slot *slot);
 void route__unavailable(struct shard *s, const struct partition_slot *slot, struct buffer *reply); /* why TARGET_NONE */
 
 /* forward.c */
-void forward__client(struct client *c, const struct resp_request *words, struct partition_slot *slot, struct target target);
+void forward__client(struct client *c, const struct resp_request *words, struct partition_slot *slot,
+                     struct target target);
 void forward__write_command(struct buffer *payload, int resp_version, const struct slice *args, size_t args_count);
 /* Ask `target` to run one command for `task`, at a partition or (slot NULL) at the shard. */
 void forward__part(struct task *task, uint32_t part, struct partition_slot *slot, struct target target,
@@ -380,7 +382,8 @@ bool forward__reply_is_sound(struct slice reply); /* exactly one RESP value */
 /* The payload is appended to the buffer that call__begin() gives; then one of the two that send. */
 struct buffer *call__begin(struct shard *s, const struct partition_slot *slot, enum call_kind kind);
 /* Ends in one `done`: from within this call if it can't be sent, else later. */
-void call__send(struct shard *s, struct target target, bool control, call_done done, void *user, uint64_t a, uint64_t b);
+void call__send(struct shard *s, struct target target, bool control, call_done done, void *user, uint64_t a,
+                uint64_t b);
 /* Ask for `task`: its part_done gets the answer, possibly from within this call. */
 void call__ask(struct task *task, uint32_t part, struct target target, bool control);
 MUST_USE bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, struct slice body);
@@ -389,27 +392,29 @@ bool call__answer(struct task *task); /* false: no room now, try again */
 void call__on_node_down(struct shard *s, uint8_t node);
 void call__check_deadlines(struct shard *s);
 void call__free_all(struct shard *s);
-void call__describe(struct shard *s, struct target target, enum call_outcome outcome, bool writes, struct buffer *reply);
+void call__describe(struct shard *s, struct target target, enum call_outcome outcome, bool writes,
+                    struct buffer *reply);
 
 /* task.c */
 struct task *task__new(struct shard *s, enum task_origin origin);
 void task__set_args(struct task *task, const struct slice *args, size_t args_count); /* copied */
 void task__run(struct task *task);
-void task__finish(struct task *task);              /* task->reply is complete; nobody may touch the task any more */
-void task__step_all(struct shard *s);              /* once per iteration */
-void task__release_all(struct shard *s);           /* likewise, at its end */
+void task__finish(struct task *task);    /* task->reply is complete; nobody may touch the task any more */
+void task__step_all(struct shard *s);    /* once per iteration */
+void task__release_all(struct shard *s); /* likewise, at its end */
 bool task__any_step(const struct shard *s);
 void task__free_all(struct shard *s);
 void task__wait_for_lsn(struct task *task, uint64_t lsn);
 /* Fetch a cold item for a parked client or task. */
-void task__fetch(struct shard *s, struct client *c, struct task *task, struct store_space *space, struct store_item *item);
+void task__fetch(struct shard *s, struct client *c, struct task *task, struct store_space *space,
+                 struct store_item *item);
 
 /* gather.c */
 void gather__keys(struct task *task);
 void gather__serve_keyspace(struct task *task);
 
 /* catalog.c */
-void catalog__open(struct shard *s);                 /* the default table */
+void catalog__open(struct shard *s); /* the default table */
 struct table_slot *catalog__by_name(struct shard *s, struct slice name);
 struct table_slot *catalog__by_id(struct shard *s, uint64_t id);
 struct partition_slot *catalog__slot(struct shard *s, uint64_t table, uint16_t partition);
@@ -429,14 +434,14 @@ void catalog__reply_reserved(struct buffer *reply, struct slice name);
 void catalog__free(struct shard *s);
 void catalog__keep_rest(void *user, uint64_t table, uint16_t partition, struct slice meta);
 void catalog__forget_rest(struct shard *s);
-enum { LOG_CATALOG = 0x80 };                         /* log record kind, table 0 */
+enum { LOG_CATALOG = 0x80 }; /* log record kind, table 0 */
 
 /* table_protocol.c */
 void table_protocol__create(struct task *task);
 void table_protocol__drop(struct task *task);
 void table_protocol__serve(struct task *task);
 void table_protocol__installed(struct shard *s, const char *name); /* nobody needs to hold it any more */
-void table_protocol__expire(struct shard *s); /* reservations whose creator is gone */
+void table_protocol__expire(struct shard *s);                      /* reservations whose creator is gone */
 
 /* peer.c */
 void peer__tick(struct shard *s);
@@ -455,7 +460,8 @@ void fault_list__serve(struct task *task);
 void conflicts__serve(struct task *task);
 const char *conflicts__reason(enum ledger_reason reason, enum conflict_policy policy);
 const char *conflicts__kind(enum ledger_kind kind);
-/* The id under which an unresolved conflict of a key is listed: of its oldest alternative. False: there is no conflict. */
+/* The id under which an unresolved conflict of a key is listed: of its oldest alternative. False: there is no conflict.
+ */
 bool conflicts__sibling_id(struct replica *r, struct slice key, const struct object *object, struct replica_now now,
                            char out[LEDGER_ID_BYTES_MAX]);
 const struct topology_node *conflicts__node_of(const struct shard *s, struct dot dot); /* NULL: no node of ours */

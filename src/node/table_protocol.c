@@ -1,11 +1,10 @@
 /* table_protocol.c: creating and dropping tables (docs/decisions/0004).
  *
  *   TABLE CREATE   coordinator                         every node that is up, itself included
- *                  reserve(token, name) ------------->  name free here, and no keys of `default` with that prefix? hold it
- *                  all held, each region answered       (writes to such keys are refused while it is held)
- *                  install(token, table) ------------>  catalog, log, reply once durable
- *                  each region confirmed -> OK
- *   any refusal -> release(token), and the refusal is the reply
+ *                  reserve(token, name) ------------->  name free here, and no keys of `default` with that prefix? hold
+ * it all held, each region answered       (writes to such keys are refused while it is held) install(token, table)
+ * ------------>  catalog, log, reply once durable each region confirmed -> OK any refusal -> release(token), and the
+ * refusal is the reply
  *
  * A node that was away gets the table when it meets another one (peer.c, hello).
  *
@@ -62,9 +61,10 @@ static bool walk_wants(void *user, struct partition_slot *slot, enum store_space
 static void refuse_for_key(struct task *task, struct slice key)
 {
     if (task->reply.length) return;
-    buffer_append_format(&task->reply,
-                         "CONTRACT keys of this prefix exist in table 'default', such as '%.*s': move or delete them first",
-                         (int)(key.length < 64 ? key.length : 64), (const char *)key.data);
+    buffer_append_format(
+        &task->reply,
+        "CONTRACT keys of this prefix exist in table 'default', such as '%.*s': move or delete them first",
+        (int)(key.length < 64 ? key.length : 64), (const char *)key.data);
 }
 
 /* A deleted key is none; a cold one is, since only what lives is evicted. */
@@ -115,7 +115,8 @@ static const char *reserve_refusal(struct shard *s, const struct reserve_work *w
 {
     if (catalog__by_name(s, slice_of_string(w->name))) return "ERR the table exists already";
     if (s->tables_count >= TABLES_MAX) return "CONTRACT there are too many tables, dropped ones included";
-    if (catalog__name_is_reserved(s, slice_of_string(w->name))) return "UNAVAILABLE the table is being created by another request";
+    if (catalog__name_is_reserved(s, slice_of_string(w->name)))
+        return "UNAVAILABLE the table is being created by another request";
     if (s->reservations_count == RESERVATIONS_MAX) return "UNAVAILABLE too many tables are being created at once";
     return NULL;
 }
@@ -162,7 +163,8 @@ static void serve_reserve(struct task *task)
         buffer_append_slice(payload, task->payload);
         call__ask(task, i, (struct target){TARGET_SHARD, s->config.node, i}, false);
     }
-    walk__start(s, &(struct walk_visitor){.user = task, .wants = walk_wants, .visit = walk_visit, .done = walk_done, .keys_only = true});
+    walk__start(s, &(struct walk_visitor){
+                       .user = task, .wants = walk_wants, .visit = walk_visit, .done = walk_done, .keys_only = true});
 }
 
 /* ---- serving: release, install ---- */
@@ -193,7 +195,8 @@ static void serve_install(struct task *task)
     uint64_t lsn = 0;
     enum status status = table_read(task->payload, shard__topology(task->shard), &table);
     if (status == STATUS_OK) status = catalog__merge(task->shard, &table, false, &lsn);
-    if (status != STATUS_OK) buffer_append_format(&task->reply, "UNAVAILABLE a node can't take the table: %s", status_name(status));
+    if (status != STATUS_OK)
+        buffer_append_format(&task->reply, "UNAVAILABLE a node can't take the table: %s", status_name(status));
     task__wait_for_lsn(task, lsn);
     task__finish(task);
 }
@@ -294,9 +297,10 @@ static void on_installed(struct task *task)
     const struct topology *t = shard__topology(task->shard);
     int missing = region_missing(t, w->yes);
     if (missing >= 0) {
-        resp_write_error_format(&task->reply,
-                                "UNKNOWN region %s has not confirmed the table; nodes that have it pass it on, TABLE SHOW %s tells",
-                                t->regions[missing], w->table.name);
+        resp_write_error_format(
+            &task->reply,
+            "UNKNOWN region %s has not confirmed the table; nodes that have it pass it on, TABLE SHOW %s tells",
+            t->regions[missing], w->table.name);
     } else {
         resp_write_simple(&task->reply, "OK");
     }
@@ -333,7 +337,8 @@ static void on_reserved(struct task *task)
     if (w->refusal.length || missing >= 0) {
         release_everywhere(task);
         if (w->refusal.length == 0) {
-            buffer_append_format(&w->refusal, "UNAVAILABLE no node of region %s answered; the table was not created", t->regions[missing]);
+            buffer_append_format(&w->refusal, "UNAVAILABLE no node of region %s answered; the table was not created",
+                                 t->regions[missing]);
         }
         buffer_append_byte(&w->refusal, 0);
         fail(task, (const char *)w->refusal.data);
@@ -366,8 +371,9 @@ void table_protocol__create(struct task *task)
     struct slice name = task->args[2];
     bool up[TOPOLOGY_NODES_MAX];
     if (!table_name_is_valid(name)) {
-        resp_write_error_format(&task->reply, "ERR a table's name has 1 to %d letters, digits, '_', '.', '-' and does not begin with '__'",
-                                TABLE_NAME_BYTES_MAX);
+        resp_write_error_format(
+            &task->reply, "ERR a table's name has 1 to %d letters, digits, '_', '.', '-' and does not begin with '__'",
+            TABLE_NAME_BYTES_MAX);
         task__finish(task);
         return;
     }
@@ -388,10 +394,11 @@ void table_protocol__create(struct task *task)
     nodes_up(s, up);
     int missing = region_missing(t, up);
     if (missing >= 0) {
-        resp_write_error_format(&task->reply,
-                                "UNAVAILABLE a table needs a node of each region to be created, and none of %s can be reached; "
-                                "nothing was done",
-                                t->regions[missing]);
+        resp_write_error_format(
+            &task->reply,
+            "UNAVAILABLE a table needs a node of each region to be created, and none of %s can be reached; "
+            "nothing was done",
+            t->regions[missing]);
         task__finish(task);
         return;
     }

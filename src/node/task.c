@@ -140,7 +140,8 @@ static void run_command(struct task *task)
         run_at_slot(task);
     } else if ((command->flags & COMMAND_SHARD_ZERO) && task->shard->config.shard != 0) {
         run_on_shard_zero(task);
-    } else if (command->scope == SCOPE_KEYS_ARRAY || command->scope == SCOPE_KEYS_SUM || command->scope == SCOPE_KEYS_OK) {
+    } else if (command->scope == SCOPE_KEYS_ARRAY || command->scope == SCOPE_KEYS_SUM ||
+               command->scope == SCOPE_KEYS_OK) {
         task->state = TASK_WORKING;
         gather__keys(task);
     } else {
@@ -187,9 +188,7 @@ void task__finish(struct task *task)
         parent->part_done(parent, task->part, CALL_ANSWERED, buffer_slice(&task->reply));
         return;
     }
-    case TASK_OF_CALL:
-        task->state = TASK_DURABLE;
-        return;
+    case TASK_OF_CALL: task->state = TASK_DURABLE; return;
     }
 }
 
@@ -197,7 +196,7 @@ void task__finish(struct task *task)
 
 struct waiter {
     struct shard *shard;
-    uint64_t client;   /* when task is NULL */
+    uint64_t client; /* when task is NULL */
     struct task *task;
 };
 
@@ -219,7 +218,8 @@ static void fetched(void *user, enum status status)
     memory_free(waiter);
 }
 
-void task__fetch(struct shard *s, struct client *c, struct task *task, struct store_space *space, struct store_item *item)
+void task__fetch(struct shard *s, struct client *c, struct task *task, struct store_space *space,
+                 struct store_item *item)
 {
     struct waiter *waiter = memory_alloc(sizeof *waiter);
     *waiter = (struct waiter){.shard = s, .client = c ? c->id : 0, .task = task};
@@ -263,7 +263,8 @@ void task__release_all(struct shard *s)
     for (struct list_node *n = list_first(&s->tasks); n; n = next) {
         next = n->next == &s->tasks.head ? NULL : n->next;
         struct task *task = CONTAINER_OF(n, struct task, node);
-        if (task->state == TASK_DURABLE && task->wait_lsn <= s->durable_lsn && call__answer(task)) task->state = TASK_ENDED;
+        if (task->state == TASK_DURABLE && task->wait_lsn <= s->durable_lsn && call__answer(task))
+            task->state = TASK_ENDED;
         if (task->state == TASK_ENDED) task_free(task);
     }
 }

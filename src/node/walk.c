@@ -1,7 +1,7 @@
 /* walk.c: visits of everything a shard holds, a bounded piece per iteration, so that no request waits for them.
  *
- * A walk goes through tables, partitions, spaces and hashes in order. What is there from its beginning to its end is visited
- * exactly once; what comes and goes meanwhile may or may not be.
+ * A walk goes through tables, partitions, spaces and hashes in order. What is there from its beginning to its end is
+ * visited exactly once; what comes and goes meanwhile may or may not be.
  */
 #include "base/memory.h"
 #include "node/shard_internal.h"
@@ -12,7 +12,7 @@ struct walk {
     struct walk_visitor visitor;
     uint32_t table, partition, space;
     uint64_t cursor;
-    bool fetching;           /* a cold item is on its way */
+    bool fetching; /* a cold item is on its way */
     bool ended;
     struct partition_slot *slot;
     struct store_item *cold; /* the first cold item of the step */

@@ -94,7 +94,8 @@ static void what_cannot_be_kept_is_refused_with_the_reason(void **state)
         {"PARTITIONS 0", STATUS_MALFORMED, "ERR PARTITIONS '0' is not a positive number"},
         {"PARTITIONS 9999", STATUS_LIMIT, "CONTRACT PARTITIONS is limited to 1024"},
         {"TYPE zset", STATUS_LIMIT, "CONTRACT TYPE zset is not in this version: any, string, counter, set and row are"},
-        {"READ quorum", STATUS_LIMIT, "CONTRACT READ quorum is not in this version: every replica reads and writes local"},
+        {"READ quorum", STATUS_LIMIT,
+         "CONTRACT READ quorum is not in this version: every replica reads and writes local"},
     };
     struct topology *t = make_topology(2, 2);
     for (size_t i = 0; i < sizeof refusals / sizeof refusals[0]; i++) {

@@ -9,14 +9,15 @@
 #include "base/memory.h"
 #include "contract/topology.h"
 
-static const char good[] = "version: 1\n"
-                           "nodes:\n"
-                           "  - {id: us-1, region: us-east, zone: a, resp: 127.0.0.1:7101, peer: 127.0.0.1:7201, data: ./us-1}\n"
-                           "  - {id: eu-1, region: eu, resp: 127.0.0.1:7102, peer: \"[::1]:7202\", http: localhost:7302,\n"
-                           "     data: /var/eu, peers: {us-1: 10.0.0.1:9001}}\n"
-                           "links:\n"
-                           "  - {between: [us-east, eu], latency_ms: 40.5, jitter_ms: 2}\n"
-                           "faults: true\n";
+static const char good[] =
+    "version: 1\n"
+    "nodes:\n"
+    "  - {id: us-1, region: us-east, zone: a, resp: 127.0.0.1:7101, peer: 127.0.0.1:7201, data: ./us-1}\n"
+    "  - {id: eu-1, region: eu, resp: 127.0.0.1:7102, peer: \"[::1]:7202\", http: localhost:7302,\n"
+    "     data: /var/eu, peers: {us-1: 10.0.0.1:9001}}\n"
+    "links:\n"
+    "  - {between: [us-east, eu], latency_ms: 40.5, jitter_ms: 2}\n"
+    "faults: true\n";
 
 static struct topology *parse(const char *text, enum status *out_status, struct buffer *error)
 {

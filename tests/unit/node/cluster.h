@@ -53,8 +53,10 @@ static inline void cluster_on_reply(void *user, uint64_t client, const struct re
     struct cluster *c = user;
     c->answered = true;
     if (c->reply.length) buffer_append_format(&c->reply, " | ");
-    if (reply) cluster_format(&c->reply, reply);
-    else buffer_append_format(&c->reply, "(closed)");
+    if (reply)
+        cluster_format(&c->reply, reply);
+    else
+        buffer_append_format(&c->reply, "(closed)");
 }
 
 /* Regions r0, r1, ... with nodes r0-0, r0-1, ...; 10 ms between regions. All nodes run and know each other. */
@@ -143,7 +145,7 @@ static inline const char *cluster_do(struct cluster *c, uint8_t node, const char
 }
 
 #define assert_reply(cluster, node, line, expected) assert_string_equal(cluster_do(cluster, node, line), expected)
-#define assert_reply_begins(cluster, node, line, expected)                                                                     \
+#define assert_reply_begins(cluster, node, line, expected) \
     assert_memory_equal(cluster_do(cluster, node, line), expected, strlen(expected))
 
 static inline bool cluster_reply_has(struct cluster *c, const char *text)

@@ -90,7 +90,8 @@ static void a_table_is_not_created_over_keys_of_default(void **state)
     struct cluster *c = cluster_new(2, 2, 2);
     assert_reply(c, 0, "SET users:1 x", "OK");
     cluster_wait(c, 500);
-    assert_reply_begins(c, 3, "TABLE CREATE users", "-CONTRACT keys of this prefix exist in table 'default', such as 'users:1'");
+    assert_reply_begins(c, 3, "TABLE CREATE users",
+                        "-CONTRACT keys of this prefix exist in table 'default', such as 'users:1'");
     assert_reply(c, 3, "DEL users:1", "1");
     cluster_wait(c, 500);
     assert_reply(c, 3, "TABLE CREATE users", "OK");
@@ -187,7 +188,8 @@ static const char *replies_so_far(struct cluster *c)
     return (const char *)c->reply.data;
 }
 
-/* S4: while the disk stalls, what a write changed is not shown to anybody; what is durable is. Replies behind it wait. */
+/* S4: while the disk stalls, what a write changed is not shown to anybody; what is durable is. Replies behind it wait.
+ */
 static void nothing_is_shown_before_it_is_durable(void **state)
 {
     (void)state;
@@ -270,7 +272,8 @@ static void errors_say_what_is_known(void **state)
     world_cut(c->world, 1, 0, true);
     assert_reply_begins(c, 0, "SET t:1 y", "-UNKNOWN node r1-0 (region r1)");
     cluster_wait(c, 8000);
-    assert_reply_begins(c, 0, "SET t:1 z", "-UNAVAILABLE no replica of this key (table 't') can be reached from here: r1-0 (r1)");
+    assert_reply_begins(c, 0, "SET t:1 z",
+                        "-UNAVAILABLE no replica of this key (table 't') can be reached from here: r1-0 (r1)");
     assert_reply_begins(c, 0, "GET t:1", "-UNAVAILABLE");
     world_heal(c->world);
     cluster_wait(c, 8000);
@@ -350,7 +353,8 @@ static void the_loser_is_listed_and_restored(void **state)
         assert_reply(c, node, "CONFLICTS COUNT l", "1");
     }
     cluster_do(c, 2, "CONFLICTS LIST l COUNT 5");
-    assert_true(cluster_reply_has(c, "\"reason\", \"lww: later stamp won\", \"column\", \"\", \"value\", \"Alice\", \"region\", \"r0\""));
+    assert_true(cluster_reply_has(
+        c, "\"reason\", \"lww: later stamp won\", \"column\", \"\", \"value\", \"Alice\", \"region\", \"r0\""));
     take_field(c, "id", id, sizeof id);
     snprintf(command, sizeof command, "CONFLICTS SHOW %s", id);
     cluster_do(c, 1, command);
@@ -371,9 +375,10 @@ static void subscribers_hear_of_conflicts(void **state)
     assert_reply(c, 0, "TABLE CREATE s CONFLICT siblings", "OK");
     uint64_t client = cluster_connect(c, 0);
     assert_string_equal(cluster_ask(c, client, "SUBSCRIBE __conflicts__:s"), "[\"subscribe\", \"__conflicts__:s\", 1]");
-    assert_string_equal(cluster_ask(c, client, "GET x"),
-                        "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
-                        "this context");
+    assert_string_equal(
+        cluster_ask(c, client, "GET x"),
+        "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
+        "this context");
     buffer_clear(&c->reply);
     assert_reply(c, 0, "FAULT CUT r0 r1", "OK");
     assert_reply(c, 0, "SET s:1 Alice", "OK");
@@ -381,7 +386,8 @@ static void subscribers_hear_of_conflicts(void **state)
     assert_reply(c, 1, "FAULT HEAL", "OK");
     buffer_clear(&c->reply);
     cluster_wait(c, 15000);
-    assert_true(cluster_reply_has(c, "[\"message\", \"__conflicts__:s\", \"{\"event\":\"conflict-open\",\"table\":\"s\",\"key\":\"s:1\""));
+    assert_true(cluster_reply_has(
+        c, "[\"message\", \"__conflicts__:s\", \"{\"event\":\"conflict-open\",\"table\":\"s\",\"key\":\"s:1\""));
     cluster_free(c);
 }
 

@@ -63,11 +63,17 @@ static void peer_frames_of_any_shape_do_no_harm(void **state)
 static void client_bytes_of_any_shape_do_no_harm(void **state)
 {
     (void)state;
-    static const char *const words[] = {
-        "GET", "SET", "MGET", "MSET", "DEL", "HSET", "SADD", "INCR", "SCAN", "KEYS", "TABLE", "CREATE", "SHOW", "LIST", "DROP",
-        "SIBLINGS", "RESOLVE", "CONFLICTS", "COUNT", "RESTORE", "FAULT", "CUT", "HEAL", "TOPOLOGY", "NODES", "LAG", "SUBSCRIBE",
-        "UNSUBSCRIBE", "PSUBSCRIBE", "CLIENT", "CONFIG", "COMMAND", "DOCS", "INFO", "HELLO", "3", "2", "RESET", "ECHO", "a", "b:1",
-        "*", "-1", "0", "99999999999999999999", "", "EX", "1.1.1.1.1.1", "1", "r0", "r1-0", "default", "PING", "AUTH", "SELECT"};
+    static const char *const words[] = {"GET",      "SET",       "MGET",        "MSET",       "DEL",
+                                        "HSET",     "SADD",      "INCR",        "SCAN",       "KEYS",
+                                        "TABLE",    "CREATE",    "SHOW",        "LIST",       "DROP",
+                                        "SIBLINGS", "RESOLVE",   "CONFLICTS",   "COUNT",      "RESTORE",
+                                        "FAULT",    "CUT",       "HEAL",        "TOPOLOGY",   "NODES",
+                                        "LAG",      "SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "CLIENT",
+                                        "CONFIG",   "COMMAND",   "DOCS",        "INFO",       "HELLO",
+                                        "3",        "2",         "RESET",       "ECHO",       "a",
+                                        "b:1",      "*",         "-1",          "0",          "99999999999999999999",
+                                        "",         "EX",        "1.1.1.1.1.1", "1",          "r0",
+                                        "r1-0",     "default",   "PING",        "AUTH",       "SELECT"};
     struct cluster *c = cluster_new(2, 1, 1);
     struct shard *shard = world_shard(c->world, 0, 0);
     struct prng prng;
