@@ -96,9 +96,28 @@ static void take_key(struct question *q, const struct resp_value *reply)
     qsort(k->values, k->values_count, sizeof *k->values, compare_numbers);
 }
 
+static struct slice field_text(const struct resp_value *record, const char *name)
+{
+    for (size_t i = 0; i + 1 < items_of(record); i += 2) {
+        if (slice_equal(record->items[i].text, slice_of_string(name))) return record->items[i + 1].text;
+    }
+    return slice_of(NULL, 0);
+}
+
+static void take_late(struct audit *audit, const struct resp_value *record)
+{
+    int64_t number;
+    if (!slice_equal(field_text(record, "kind"), SLICE_LITERAL("late"))) return;
+    if (!slice_to_i64(field_text(record, "value"), &number)) return;
+    audit->late = memory_realloc(audit->late, (audit->late_count + 1) * sizeof *audit->late);
+    audit->late[audit->late_count++] = (struct audit_late){hash_key(field_text(record, "key")), number};
+}
+
 static void take_ledger(struct question *q, const struct resp_value *reply)
 {
     struct audit_table *t = q->ledger;
+    bool is_first = t == &q->audit->tables[0][q->table];
+    for (size_t i = 0; is_first && i < items_of(reply); i++) take_late(q->audit, &reply->items[i]);
     t->ledger_answered = reply->type != RESP_ERROR;
     t->ledger_fingerprint = fingerprint_of(reply);
     collect_values(reply, &t->ledger, &t->ledger_count);
@@ -177,7 +196,16 @@ void audit_free(struct audit *audit)
             memory_free(t->ledger);
         }
     }
+    memory_free(audit->late);
     memory_free(audit);
+}
+
+int64_t audit_late_sum(const struct audit *audit, const char *key)
+{
+    int64_t sum = 0;
+    uint64_t hash = hash_key(slice_of_string(key));
+    for (uint32_t i = 0; i < audit->late_count; i++) sum += audit->late[i].key_hash == hash ? audit->late[i].number : 0;
+    return sum;
 }
 
 static bool has_number(const uint64_t *numbers, uint32_t count, uint64_t number)

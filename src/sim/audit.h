@@ -20,8 +20,16 @@ struct audit_table {
     uint32_t ledger_count;
 };
 
+/* A counter that a node took into `default` because it did not know the table (S17), as the ledger lists it. */
+struct audit_late {
+    uint64_t key_hash;
+    int64_t number;
+};
+
 struct audit {
     const struct plan *plan;
+    struct audit_late *late; /* as the first region lists them */
+    uint32_t late_count;
     uint32_t regions;
     struct audit_table tables[TOPOLOGY_REGIONS_MAX][PLAN_TABLES_MAX];
 };
@@ -30,6 +38,7 @@ struct audit {
 struct audit *audit_take(struct world *w, const struct plan *plan);
 void audit_free(struct audit *audit);
 bool audit_shows(const struct audit_key *key, uint64_t value);
+int64_t audit_late_sum(const struct audit *audit, const char *key);
 bool audit_ledger_has(const struct audit_table *table, uint64_t value);
 
 #endif
