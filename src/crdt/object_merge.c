@@ -177,10 +177,19 @@ bool object_collect(struct object *o, const struct object_stable_view *stable, s
     return changed;
 }
 
+/* A contested delete waits for a client to resolve it, however long that takes, not for stability. */
+static bool has_deletes_to_collect(const struct deletes *d)
+{
+    for (uint32_t i = 0; i < d->count; i++) {
+        if (!delete_is_contested(&d->records[i])) return true;
+    }
+    return false;
+}
+
 bool object_has_garbage(const struct object *o)
 {
     if (object__form(o) != FORM_PARTS) return false;
     const struct parts *p = o->parts;
-    return p->deletes.count > 0 || p->touches.count > 0 || cell_has_garbage(&p->string) ||
+    return has_deletes_to_collect(&p->deletes) || p->touches.count > 0 || cell_has_garbage(&p->string) ||
            expiry_has_garbage(&p->expiry) || (p->row && p->row->garbage_count > 0);
 }
