@@ -7,10 +7,11 @@
  * question to the node. Calls of the control channel have the same form under their own frame types.
  *
  * L1  Each call ends in one `done`: answered, not sent, or lost (timeout, connection gone). Nothing is sent twice (S8).
- * L2  An id names one call for the life of the shard: a late answer finds nobody. It is a sequence number and, in its
- * low 16 bits, an index of the table of calls under way. L3  A call is served once, even if the network delivers it
- * twice: of each asker the newest sequence numbers are remembered, and what is older than that is taken for a
- * duplicate. `run` tells a restarted asker from its former self.
+ * L2  An id names one call for the life of the shard: a late answer finds nobody. It is a sequence number and, in
+ *     its low 16 bits, an index of the table of calls under way.
+ * L3  A call is served once, even if the network delivers it twice: of each asker the newest sequence numbers are
+ *     remembered, and what is older than that is taken for a duplicate. `run` tells a restarted asker from its former
+ *     self.
  */
 #include "base/memory.h"
 #include "node/shard_internal.h"

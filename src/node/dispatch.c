@@ -2,7 +2,7 @@
  *
  * D1  What is refused here (unknown, arity, mode, shutting down) has not been routed: it is definitely not done.
  * D2  A command that looks at everything (KEYS, TABLE, FAULT, ...) starts when all earlier replies of its connection
- * are there, and the connection waits for it; commands on keys overlap, since a key's requests all take one way.
+ *     are there, and the connection waits for it; commands on keys overlap, since a key's requests all take one way.
  */
 #include "node/shard_internal.h"
 

@@ -14,7 +14,6 @@ struct keys_work {
     struct buffer *replies; /* per key */
     size_t keys_count;
     size_t outstanding;
-    bool *unsure; /* per key: sent and not answered, or not sent */
 };
 
 static void keys_work_free(void *work)

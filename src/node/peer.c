@@ -9,8 +9,8 @@
  * without having been away.
  *
  * E1  A frame of another membership epoch is refused and the connection dropped (S6).
- * E2  A node whose clock leads most of its reachable peers by more than HLC_LEAD_MS_MAX refuses local writes (S5). What
- * it replicates is merged all the same.
+ * E2  A node whose clock leads most of its reachable peers by more than HLC_LEAD_MS_MAX refuses local writes (S5).
+ *     What it replicates is merged all the same.
  */
 #include "node/shard_internal.h"
 #include "wire/frame.h"

@@ -1,8 +1,8 @@
 /* shard.c: one core's share of a node: opening from disk, the loop iteration, stopping.
  *
  * Opening:   store (catalog, what is at rest) -> log, replayed in order -> replicas start.
- * Iteration: events -> tasks, walks, ticks, upkeep -> the log's batch is submitted -> what became durable meanwhile is
- * told to replicas and released to clients, tasks and peers.
+ * Iteration: events -> tasks, walks, ticks, upkeep -> the log's batch is submitted -> what became durable meanwhile
+ *            is told to replicas and released to clients, tasks and peers.
  *
  * S1  Replicas hear of durability before clients do, so that a notice never overtakes the write it is about.
  * S2  Work without a client (walks, write-back) is cut into pieces well below a millisecond per iteration.

@@ -1,10 +1,11 @@
 /* table_protocol.c: creating and dropping tables (docs/decisions/0004).
  *
- *   TABLE CREATE   coordinator                         every node that is up, itself included
- *                  reserve(token, name) ------------->  name free here, and no keys of `default` with that prefix? hold
- * it all held, each region answered       (writes to such keys are refused while it is held) install(token, table)
- * ------------>  catalog, log, reply once durable each region confirmed -> OK any refusal -> release(token), and the
- * refusal is the reply
+ *   TABLE CREATE at the coordinator         at every node that is up, itself included
+ *   reserve(token, name)  ------------>     name free here, and no keys of `default` with that prefix? hold it
+ *   all hold it, every region answered      (writes to such keys are refused while it is held)
+ *   install(token, table) ------------>     catalog, log; answer once durable
+ *   every region confirmed -> OK
+ *   any refusal -> release(token), and the refusal is the reply
  *
  * A node that was away gets the table when it meets another one (peer.c, hello).
  *

@@ -4,8 +4,9 @@
  *   pass --(each partition in turn was written back)--> flush --(synced)--> reclaim --(log small enough)--> idle
  *
  * U1  passed_lsn: every record up to it is written back, and that is flushed (S3). Only segments wholly below it are
- * reclaimed. U2  No step does more than STORE_ITEMS_PER_STEP items of work. U3  Nothing dirty, nothing to do: an idle
- * shard is woken by its one-second tick only.
+ *     reclaimed.
+ * U2  No step does more than STORE_ITEMS_PER_STEP items of work.
+ * U3  Nothing dirty, nothing to do: an idle shard is woken by its one-second tick only.
  */
 #include "node/shard_internal.h"
 
