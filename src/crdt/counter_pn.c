@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "causality/hlc.h"
+#include "crdt/write.h"
 
 void counter_pn_deinit(struct counter_pn *c)
 {
@@ -135,7 +136,7 @@ static struct counter_entry entry_read(struct reader *r)
     } else if (e.reset.replica != 0) {
         r->failed = true;
     }
-    if (dot_is_none(e.birth) || e.last < e.birth.counter) r->failed = true;
+    if (!dot_is_issuable(e.birth) || e.last < e.birth.counter) r->failed = true;
     if (e.base_positive > e.positive || e.base_negative > e.negative) r->failed = true;
     return e;
 }

@@ -234,7 +234,7 @@ bool deletes_read(struct reader *r, struct deletes *d)
     uint64_t count = read_varint(r);
     for (uint64_t i = 0; i < count && !r->failed; i++) {
         struct dot dot = dot_read(r);
-        if (dot_is_none(dot)) r->failed = true;
+        if (!dot_is_issuable(dot)) r->failed = true;
         if (d->count > 0 && dot_compare(d->records[d->count - 1].dot, dot) >= 0) r->failed = true;
         if (!r->failed) record_read(r, deletes_add(d, dot));
     }

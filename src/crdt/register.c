@@ -2,6 +2,7 @@
 #include "crdt/register.h"
 
 #include "base/memory.h"
+#include "crdt/write.h"
 
 struct register_value register_value_make(struct dot dot, uint64_t stamp, uint64_t expire_at_ms, struct slice bytes,
                                           uint8_t flags)
@@ -55,7 +56,7 @@ struct register_value register_value_read(struct reader *r)
     uint64_t expire_at_ms = read_varint(r);
     struct slice bytes = read_bytes(r);
     bool tombstone = flags & VALUE_TOMBSTONE;
-    if (dot_is_none(dot) || flags & ~VALUE_FLAGS_KEPT || bytes.length > UINT32_MAX) r->failed = true;
+    if (!dot_is_issuable(dot) || flags & ~VALUE_FLAGS_KEPT || bytes.length > UINT32_MAX) r->failed = true;
     if (tombstone && (bytes.length > 0 || expire_at_ms > 0)) r->failed = true;
     if (r->failed) return (struct register_value){.flags = 0};
     return register_value_make(dot, stamp, expire_at_ms, bytes, flags);

@@ -224,7 +224,7 @@ static void member_read(struct reader *r, struct set_aw *set, struct slice name)
     for (uint64_t i = 0; i < adds && !r->failed; i++) {
         struct set_add add = {.dot = dot_read(r)};
         add.stamp = read_varint(r);
-        if (dot_is_none(add.dot)) r->failed = true;
+        if (!dot_is_issuable(add.dot)) r->failed = true;
         if (m && dot_compare(set_member_adds(m)[m->adds_count - 1].dot, add.dot) >= 0) r->failed = true;
         if (r->failed) return;
         if (!m) m = (struct set_member *)name_map_add(&set->members, name);

@@ -63,7 +63,7 @@ enum status write_decode(struct slice bytes, struct write *w)
     w->flags = read_u8(&r);
     w->stamp = read_varint(&r);
     w->dot = dot_read(&r);
-    if (r.failed || !flags_fit(w->kind, w->flags) || dot_is_none(w->dot)) return STATUS_MALFORMED;
+    if (r.failed || !flags_fit(w->kind, w->flags) || !dot_is_issuable(w->dot)) return STATUS_MALFORMED;
     enum status status = vv_read(&r, &w->deps);
     if (status != STATUS_OK) return status;
     status = dot_set_read(&r, &w->observed);

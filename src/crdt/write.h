@@ -52,6 +52,12 @@ enum write_flag {
                                  as it observed them. Set by object_prepare(). */
 };
 
+/* True when a replica could have issued this dot: neither node number 0 nor counter 0 is ever used. */
+static inline bool dot_is_issuable(struct dot d)
+{
+    return d.replica != 0 && d.counter != 0;
+}
+
 void write_init(struct write *w);
 void write_deinit(struct write *w);
 
