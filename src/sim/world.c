@@ -415,6 +415,7 @@ void world_node_stall_disk(struct world *w, uint8_t node, uint64_t until_ns)
 void world_node_disk_full(struct world *w, uint8_t node, bool full)
 {
     world__hash(w, full ? "disk full" : "disk room", node, 0, (struct slice){0});
+    w->nodes[node].full = full;
     for (uint8_t k = 0; k < w->nodes[node].shards_count; k++) {
         struct world_shard *s = &w->nodes[node].shards[k];
         disk_set_capacity(s->disk, full ? disk_bytes(s->disk) : w->config.disk_bytes_max);
@@ -423,6 +424,11 @@ void world_node_disk_full(struct world *w, uint8_t node, bool full)
 }
 
 /* ---- views ---- */
+
+bool world_node_is_full(const struct world *w, uint8_t node)
+{
+    return w->nodes[node].full;
+}
 
 bool world_node_is_running(const struct world *w, uint8_t node)
 {

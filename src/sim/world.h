@@ -53,6 +53,7 @@ void world_node_pause(struct world *w, uint8_t node, bool paused);
 void world_node_skew(struct world *w, uint8_t node, int32_t skew_ms);
 void world_node_stall_disk(struct world *w, uint8_t node, uint64_t until_ns);
 void world_node_disk_full(struct world *w, uint8_t node, bool full);
+bool world_node_is_full(const struct world *w, uint8_t node);
 bool world_node_is_running(const struct world *w, uint8_t node);
 uint8_t world_node_shards(const struct world *w, uint8_t node);
 struct shard *world_shard(struct world *w, uint8_t node, uint8_t shard); /* NULL while down */

@@ -40,6 +40,7 @@ struct world_node {
     uint8_t index;
     bool running;
     bool paused;
+    bool full;                  /* its disks have no room: a first start fails */
     bool fresh;                 /* the disks are new: the folder is made at the next start */
     uint64_t folder_id;
     uint64_t generation;        /* of this process; grows at each crash */
