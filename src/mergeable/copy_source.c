@@ -18,6 +18,7 @@
 
 enum {
     COPY_WINDOW_CHUNKS = 4,
+    COPY_HEAD_BYTES_MAX = 1024 * 1024,
     COPY_BATCH_ITEMS = 64,
     COPY_COLD_MAX = 256,  /* items fetched for one chunk */
     COPY_BLOCKED_MAX = 4, /* attempts after which what is fetched is sent one by one */
@@ -46,7 +47,7 @@ static void send_offer(struct replica *r, struct peer *p)
 
 void replica__copy_offer(struct replica *r, struct peer *p)
 {
-    if (p->copy.active || !p->connected || r->joining) return;
+    if (p->copy.active || !p->connected || r->joining || r->now.mono_ns < p->copy.not_before_ns) return;
     struct copy_out *copy = &p->copy;
     copy->active = true;
     copy->pulled = copy->finished = false;
@@ -284,12 +285,17 @@ static uint64_t write_groups(struct replica *r, const struct gathered *g, struct
     return written;
 }
 
-static void finish_chunk(struct replica *r, struct copy_out *copy, const struct gathered *g)
+/* False when an object is too large for one chunk: one log record of the receiver has to hold it. The session ends, the
+ * peer stays as it is, and its status says so ("needs repair"). */
+static bool finish_chunk(struct replica *r, struct copy_out *copy, const struct gathered *g)
 {
     struct buffer groups;
-    buffer_init(&groups, LOG_RECORD_BYTES_MAX);
+    buffer_init(&groups, LOG_RECORD_BYTES_MAX - COPY_HEAD_BYTES_MAX);
     uint64_t items = copy->next.items + write_groups(r, g, &groups);
-    if (groups.overflowed) PANIC("table %llx: an object is too large to be copied", (unsigned long long)r->config.table);
+    if (groups.overflowed) {
+        buffer_deinit(&groups);
+        return false;
+    }
     struct vv clock;
     vv_init(&clock);
     vv_copy(&clock, &r->applied);
@@ -308,6 +314,7 @@ static void finish_chunk(struct replica *r, struct copy_out *copy, const struct 
     copy->held_lsn = r->last_lsn;
     copy->next = (struct copy_place){.index = chunk.index + 1, .first = chunk.last + 1, .sum = chunk.sum, .items = items};
     copy->finished = chunk.last == UINT64_MAX;
+    return true;
 }
 
 /* Build the next chunk into copy->chunk. False when something is cold: it goes on once that is fetched. */
@@ -317,7 +324,11 @@ static bool build_chunk(struct replica *r, struct peer *p)
     bool ready = gather(r, p->copy.next.first, &g);
     if (ready) {
         p->copy.blocked = 0;
-        finish_chunk(r, &p->copy, &g);
+        ready = finish_chunk(r, &p->copy, &g);
+        if (!ready) {
+            replica__copy_end(p);
+            p->copy.not_before_ns = r->now.mono_ns + MILLISECONDS(COPY_IDLE_MS_MAX);
+        }
     } else {
         fetch_cold(r, p, &g);
     }

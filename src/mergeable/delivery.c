@@ -165,9 +165,21 @@ void replica__deliver_waiting(struct replica *r)
 
 /* ---- a message of writes ---- */
 
+/* What a peer sends is durable there (P2), and so are its causes when it is its own: they precede it in its log. */
+static void note_sender_has(struct replica *r, struct peer *from, const struct write *w)
+{
+    vv_raise(&from->clock.base, w->dot);
+    if (replica_id_node(w->dot.replica) == from->node) vv_merge(&from->clock.base, &w->deps);
+    for (uint32_t i = 0; i < r->origins_count; i++) {
+        uint64_t acked = vv_get(&from->clock.base, r->origins[i].replica);
+        if (acked > from->positions[i].acked) from->positions[i].acked = acked;
+    }
+}
+
 static void take_write(struct replica *r, struct peer *from, struct slice payload)
 {
     struct write *w = &r->incoming;
+    note_sender_has(r, from, w);
     if (vv_covers(&r->applied, w->dot)) {
         from->duplicates++;
         from->report_due = true; /* it does not know that we have it */

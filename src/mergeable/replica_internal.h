@@ -65,6 +65,7 @@ struct copy_out {
     bool pulled;          /* the receiver took the offer */
     uint64_t touched_ns;  /* last offer or pull */
     uint32_t fetching;    /* cold items on their way */
+    uint64_t not_before_ns; /* no new offer before that */
     uint32_t blocked;     /* attempts to build the next chunk that met only cold items */
 };
 
@@ -97,6 +98,7 @@ struct peer {
     bool report_due;
     bool reply_due;             /* it waits for our report */
     uint64_t report_ns;         /* our last report to it */
+    uint64_t unsettled_ns;      /* since when something is unconfirmed between us; 0: nothing is */
     bool reading;               /* a delta is being read back from the log for it */
     bool marked;                /* needs repair; durable once mark_lsn is */
     uint64_t mark_lsn;

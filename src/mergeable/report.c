@@ -63,9 +63,15 @@ void replica__send_due_reports(struct replica *r)
         struct peer *p = &r->peers[i];
         if (!p->connected) continue;
         uint64_t since = r->now.mono_ns - p->report_ns;
+        if (!replica__wants_reports(r, p)) {
+            p->unsettled_ns = 0;
+        } else if (p->unsettled_ns == 0) {
+            p->unsettled_ns = r->now.mono_ns;
+        }
+        bool is_old = p->unsettled_ns && r->now.mono_ns - p->unsettled_ns >= MILLISECONDS(REPORT_MS_PERIOD);
         if ((p->report_due || p->reply_due) && since >= MILLISECONDS(REPORT_MS_MIN)) {
             replica__send_report(r, p, false);
-        } else if (since >= MILLISECONDS(REPORT_MS_PERIOD) && replica__wants_reports(r, p)) {
+        } else if (since >= MILLISECONDS(REPORT_MS_PERIOD) && is_old) {
             replica__send_report(r, p, true);
         }
     }
