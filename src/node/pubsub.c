@@ -151,7 +151,8 @@ static void append_id(struct partition_slot *slot, struct buffer *b, struct slic
     if (event->type == OBJECT_LEDGERED || event->type == OBJECT_WITHDRAWN) {
         struct ledger_entry entry = {.dot = event->dot, .kind = event->kind, .key = key, .column = event->column};
         ledger_id_format(slot->replica, &entry, id);
-    } else if (event->type == OBJECT_CONFLICT_OPEN) { /* closed, it has no alternatives left to be named by */
+    } else {
+        if (event->type != OBJECT_CONFLICT_OPEN) return; /* closed, it has no alternatives left to be named by */
         struct store_item *item = store_find(replica_data(slot->replica), key, hash_key(key));
         if (!item || !item->object || !conflicts__sibling_id(slot->replica, key, item->object, slot->shard->now, id))
             return;
