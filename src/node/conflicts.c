@@ -146,7 +146,7 @@ static int compare_rows(const void *a, const void *b)
 
 void conflicts__sort(struct conflict_list *list)
 {
-    qsort(list->rows, list->count, sizeof *list->rows, compare_rows);
+    if (list->count) qsort(list->rows, list->count, sizeof *list->rows, compare_rows);
     uint32_t kept = 0;
     for (uint32_t i = 0; i < list->count; i++) {
         if (kept && slice_equal(list->rows[kept - 1].id, list->rows[i].id)) continue;
