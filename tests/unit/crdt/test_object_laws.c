@@ -173,6 +173,82 @@ static void test_collected_states_merge_too(void **state)
     for (uint64_t seed = 1; seed <= 4000; seed++) play(seed, true, true);
 }
 
+/* ---- the laws of the lattice, stated directly ---- */
+
+struct point { /* a state and the clock as of which it is complete */
+    struct object *object;
+    struct vv clock;
+};
+
+static struct point point_of(const struct object *o, const struct vv *clock)
+{
+    struct point p;
+    struct buffer bytes;
+    buffer_init(&bytes, 1 << 20);
+    object_encode(o, &bytes);
+    p.object = object_decode(buffer_slice(&bytes));
+    assert_non_null(p.object);
+    vv_init(&p.clock);
+    vv_copy(&p.clock, clock);
+    buffer_deinit(&bytes);
+    return p;
+}
+
+static void point_deinit(struct point *p)
+{
+    object_free(p->object);
+    vv_deinit(&p->clock);
+}
+
+static struct point join(const struct world *world, const struct point *a, const struct point *b)
+{
+    struct point p = point_of(a->object, &a->clock);
+    struct object_events events;
+    object_events_init(&events);
+    object_merge(p.object, &a->clock, b->object, &b->clock, world->twin.policy, NULL, &events);
+    object_events_deinit(&events);
+    vv_merge(&p.clock, &b->clock);
+    return p;
+}
+
+static void check_lattice(const struct world *world)
+{
+    struct point at[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct world_replica *r = &world->replicas[i % world->replicas_count];
+        at[i] = point_of(r->object, &r->clock);
+    }
+    struct point ab = join(world, &at[0], &at[1]), ba = join(world, &at[1], &at[0]);
+    assert_true(object_equal(ab.object, ba.object)); /* commutative */
+    struct point bc = join(world, &at[1], &at[2]), ab_c = join(world, &ab, &at[2]), a_bc = join(world, &at[0], &bc);
+    assert_true(object_equal(ab_c.object, a_bc.object)); /* associative */
+    struct point aa = join(world, &at[0], &at[0]), ab_b = join(world, &ab, &at[1]);
+    assert_true(object_equal(aa.object, at[0].object)); /* idempotent */
+    assert_true(object_equal(ab_b.object, ab.object));  /* absorbing */
+    struct point *all[] = {&at[0], &at[1], &at[2], &ab, &ba, &bc, &ab_c, &a_bc, &aa, &ab_b};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) point_deinit(all[i]);
+}
+
+static void test_merge_is_a_join(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4000; seed++) {
+        struct world *world = memory_alloc(sizeof *world);
+        world_init(world, seed, (enum conflict_policy)(seed % 4));
+        uint64_t steps = prng_range(&world->prng, 4, 24);
+        for (uint64_t s = 0; s < steps; s++) {
+            struct world_replica *r = &world->replicas[prng_below(&world->prng, world->replicas_count)];
+            if (prng_chance(&world->prng, 1, 2))
+                world_write(world, r, mixes[seed / 4 % MIXES]);
+            else
+                (void)world_deliver(world, r);
+        }
+        check_lattice(world);
+        world_deinit(world);
+        memory_free(world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -180,6 +256,7 @@ int main(void)
         cmocka_unit_test(test_collection_changes_nothing),
         cmocka_unit_test(test_states_merge_like_deltas),
         cmocka_unit_test(test_collected_states_merge_too),
+        cmocka_unit_test(test_merge_is_a_join),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
