@@ -90,6 +90,7 @@ static void take_key(struct question *q, const struct resp_value *reply)
 {
     struct audit_key *k = q->key;
     k->answered = reply->type != RESP_ERROR;
+    k->in_conflict = q->asked_siblings;
     k->fingerprint = fingerprint_of(reply);
     if (reply->type == RESP_BULK && !slice_to_i64(reply->text, &k->number)) k->number = 0;
     collect_values(reply, &k->values, &k->values_count);

@@ -6,6 +6,7 @@
 
 struct audit_key {
     bool answered;          /* false: the region did not answer */
+    bool in_conflict;       /* `values` are alternatives that wait for a decision */
     uint64_t fingerprint;   /* of what is shown; equal for equal states */
     int64_t number;         /* counters */
     uint64_t *values;       /* all values or members shown, siblings too; sorted */

@@ -107,7 +107,9 @@ void check_no_resurrection(const struct history *h, const struct audit *audit, s
             if (op->table != removal->table || op->key != removal->key || op->value == 0) continue;
             if (!is_value_write(op->kind) && op->kind != OP_ADD) continue;
             if (removal->kind == OP_REMOVE && op->value != removal->value) continue;
-            if (!operation_follows(removal, op) || !audit_shows(&audit->tables[0][op->table].keys[op->key], op->value)) continue;
+            const struct audit_key *seen = &audit->tables[0][op->table].keys[op->key];
+            if (seen->in_conflict) continue; /* a contested delete: what it removed stays one of the alternatives */
+            if (!operation_follows(removal, op) || !audit_shows(seen, op->value)) continue;
             verdict_fail(v, "no resurrection", "v%llu of %s key %u is visible, though a removal at node %u came after it",
                          (unsigned long long)op->value, t->name, op->key, removal->node);
             return;
