@@ -76,6 +76,7 @@ static bool data_folder(const char *config, const char *data, char *out, size_t 
     char copy[4096];
     if (data[0] == '/') return snprintf(out, size, "%s", data) < (int)size;
     if (snprintf(copy, sizeof copy, "%s", config) >= (int)sizeof copy) return false;
+    if (data[0] == '.' && data[1] == '/') data += 2;
     return snprintf(out, size, "%s/%s", dirname(copy), data) < (int)size;
 }
 

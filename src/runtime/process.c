@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -84,10 +85,20 @@ static void serve(struct process *p)
     uv_run(&p->loops[0].uv, UV_RUN_NOWAIT); /* the handles live on this stack */
 }
 
+/* Every connection takes a file: ask for as many as the system lets us have. */
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+    limit.rlim_cur = limit.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0) log_format('W', "file-limit", "error=\"%s\"", strerror(errno));
+}
+
 int runtime_run(const struct runtime_config *config)
 {
     signal(SIGPIPE, SIG_IGN);
     mask_stop_signals(SIG_BLOCK);
+    raise_file_limit();
     struct process *p = memory_zalloc(1, sizeof *p);
     p->config = *config;
     p->folder.lock = -1;
