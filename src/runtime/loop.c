@@ -292,7 +292,9 @@ static bool open_shard(struct loop *l, struct buffer *out_error)
         .faults_changed = port_faults_changed,
         .log_line = port_log_line,
     };
-    return shard_open(&config, &ports, wall_ms(l), loop__mono_ns(), &l->shard, out_error) == STATUS_OK;
+    enum status status = shard_open(&config, &ports, wall_ms(l), loop__mono_ns(), &l->shard, out_error);
+    if (status != STATUS_OK) buffer_append_format(out_error, " (%s, in %s)", status_name(status), p->folder.path);
+    return status == STATUS_OK;
 }
 
 static bool open_storage(struct loop *l, struct buffer *out_error)
