@@ -479,7 +479,8 @@ enum write_outcome replica_write(struct replica *r, struct write *w, uint64_t ke
     enum status status;
     struct buffer *payload = log_begin(r->log, r->config.table, r->config.partition, LOG_WRITE, write_bytes_max(w), &status);
     if (!payload) return outcome_of(status);
-    if (item) hlc_observe(r->config.hlc, object_stamp_max(item->object)); /* S5 */
+    /* Exceeds all that is here (S5): the clock observed every stamp when it was applied, copied, replayed or, from meta,
+     * found at rest. */
     w->stamp = hlc_next(r->config.hlc, now.wall_ms);
     w->dot = (struct dot){r->id, ++r->counter};
     write_encode(w, payload);
