@@ -26,9 +26,9 @@ static void observe_remains(const struct parts *p, struct dot_set *out)
 void object_observe_string(const struct object *o, uint64_t now_ms, struct dot_set *out)
 {
     (void)now_ms; /* an expired key is removed by a write of its own before anything is written to it */
-    struct parts storage;
-    struct register_value value;
-    const struct parts *p = object__view(o, &storage, &value);
+    if (LIKELY(object__form(o) == FORM_VALUE)) dot_set_add(out, o->value.dot);
+    if (object__form(o) != FORM_PARTS) return;
+    const struct parts *p = o->parts;
     cell_observe_shown(&p->deletes, &string_place, &p->string, out);
     observe_remains(p, out);
 }
@@ -71,9 +71,9 @@ void object_observe_expiry(const struct object *o, struct dot_set *out)
 
 void object_observe_all(const struct object *o, struct dot_set *out)
 {
-    struct parts storage;
-    struct register_value value;
-    const struct parts *p = object__view(o, &storage, &value);
+    if (LIKELY(object__form(o) == FORM_VALUE)) dot_set_add(out, o->value.dot);
+    if (object__form(o) != FORM_PARTS) return;
+    const struct parts *p = o->parts;
     cell_observe_shown(&p->deletes, &string_place, &p->string, out);
     uint32_t cursor = 0;
     for (const struct column *column = p->row ? row_next(p->row, &cursor) : NULL; column;
