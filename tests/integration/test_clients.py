@@ -20,8 +20,9 @@ CHANNEL = "__conflicts__:default"
 
 
 class Servers(cluster.TestCase):
-    """The servers to try a client on: Redis itself, then a node of a cluster with three regions. Each comes as its name,
-    its port, and a function that makes a message arrive on CHANNEL: by PUBLISH, or by a conflict between regions."""
+    """The servers to try a client on: Redis itself, then a node of a cluster with three regions. Each comes as its
+    name, its port, and a function that makes a message arrive on CHANNEL: by PUBLISH, or by a conflict between regions.
+    """
 
     def servers(self):
         folder = tempfile.mkdtemp(prefix="meridian-test-")
