@@ -89,7 +89,8 @@ static bool write_config(struct lab_real *real, char *path, size_t path_size)
         set_address(&n->resp, ports[3 * i]);
         set_address(&n->peer, ports[3 * i + 1]);
         set_address(&n->http, ports[3 * i + 2]);
-        snprintf(n->data, sizeof n->data, "./%s", n->id);
+        memcpy(n->data, "./", 2);
+        memcpy(n->data + 2, n->id, sizeof n->id);
     }
     struct buffer yaml;
     buffer_init(&yaml, 1024 * 1024);
