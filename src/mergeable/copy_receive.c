@@ -518,7 +518,11 @@ bool replica__merge_chunk(struct replica *r, const struct copy_chunk *c, uint64_
     }
     for (; at < own.count; at++) merge_hash(r, own.hashes[at], NULL, c, lsn);
     memory_free(own.hashes);
+#ifdef PLANTED_BUG_CLOCK_PER_RANGE
+    range_clocks_join(&r->ahead, 0, UINT64_MAX, &c->clock);
+#else
     range_clocks_join(&r->ahead, c->first, c->last, &c->clock); /* Y1 */
+#endif
     take_place(&r->copy, c);
     store_meta_changed(r->partition, lsn);
     r->last_lsn = lsn;

@@ -169,6 +169,9 @@ void replica__draw_incarnation(struct replica *r)
 {
     uint32_t incarnation = 0;
     while (incarnation == 0) incarnation = (uint32_t)prng_u64(r->config.prng);
+#ifdef PLANTED_BUG_DOT_REUSED
+    incarnation = 1; /* a wiped replica takes up its old name */
+#endif
     uint64_t id = replica_id_of(r->config.self, incarnation);
     if (vv_get(&r->applied, id) > 0) return; /* drawn before, by a remote chance: draw again next time */
 
@@ -482,6 +485,9 @@ enum write_outcome replica_write(struct replica *r, struct write *w, uint64_t ke
     /* Exceeds all that is here (S5): the clock observed every stamp when it was applied, copied, replayed or, from meta,
      * found at rest. */
     w->stamp = hlc_next(r->config.hlc, now.wall_ms);
+#ifdef PLANTED_BUG_STAMP_NOT_ABOVE
+    w->stamp = stamp_of_ms(now.wall_ms);
+#endif
     w->dot = (struct dot){r->id, ++r->counter};
     write_encode(w, payload);
     struct log_location at;
