@@ -10,7 +10,6 @@
 enum {
     REPORT_MS_MIN = 5,       /* between two reports to one peer */
     REPORT_MS_PERIOD = 1000, /* while something is unconfirmed */
-    JOIN_WAIT_MS = 3000,     /* nobody answers: serve what there is */
     JOIN_SETTLE_MS = 1000,   /* somebody answered, others are not connected: give them a moment */
 };
 
@@ -162,8 +161,9 @@ enum status replica__on_clock(struct replica *r, struct peer *p, struct slice bo
 
 /* ---- joining ---- */
 
-/* A new replica serves once each member that can be reached has told what it has and we caught up with that; or when
- * nobody answers at all. */
+/* A new replica serves once each member that can be reached has told what it has and we caught up with that. As long as
+ * nobody tells, it does not: it may have been wiped, and a write that has seen nothing would be concurrent to deletes
+ * that the others have dropped as stable (S1). */
 void replica__check_joining(struct replica *r)
 {
     if (!r->joining) return;
@@ -175,10 +175,7 @@ void replica__check_joining(struct replica *r)
         if (p->connected && !p->reported) connected_all = false;
         if (!p->reported) all = false;
     }
-    if (!any) {
-        if (since >= MILLISECONDS(JOIN_WAIT_MS)) r->joining = false;
-        return;
-    }
+    if (!any) return;
     if (!vv_covers_all(&r->durable, &r->join_target)) return;
     if (all || (connected_all && since >= MILLISECONDS(JOIN_SETTLE_MS))) r->joining = false;
     if (!r->joining) store_meta_changed(r->partition, r->last_lsn);

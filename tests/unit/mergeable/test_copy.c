@@ -47,6 +47,28 @@ static void assert_same_everywhere(struct world *w)
     world_assert_equal(w);
 }
 
+/* What a write of an empty replica has not seen includes deletes that are dropped elsewhere as stable (S1). */
+static void test_wiped_replica_does_not_serve_unasked(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 2, CONFLICT_LWW, 21);
+    world_start(&w);
+    put(&w, 0, "k", "v");
+    assert_true(world_settle(&w, 1000));
+    world_crash(&w, 0);
+    world_wipe(&w, 1);
+    world_open(&w, 1, true);
+    world_run(&w, 60000);
+    assert_false(replica_is_serving(w.nodes[1].replica));
+    world_open(&w, 0, false);
+    assert_true(world_settle(&w, 10000));
+    world_run(&w, 2000);
+    assert_true(replica_is_serving(w.nodes[1].replica));
+    assert_string_equal(text_of(&w, 1, "k"), "v");
+    world_deinit(&w);
+}
+
 static void test_wiped_replica_gets_it_all(void **state)
 {
     (void)state;
@@ -395,6 +417,7 @@ static void test_expiry_is_removed_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_wiped_replica_does_not_serve_unasked),
         cmocka_unit_test(test_wiped_replica_gets_it_all),
         cmocka_unit_test(test_rolled_back_replica_takes_a_new_incarnation),
         cmocka_unit_test(test_copy_amid_writes_and_crashes),
