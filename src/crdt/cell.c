@@ -131,11 +131,8 @@ void cell_settle(struct change *c, const struct place *at, struct cell *cell)
 
 static struct delete_rival rival_of_value(const struct place *at, const struct register_value *v)
 {
-    return (struct delete_rival){.part = at->part,
-                                 .is_update = at->part != PART_EXPIRY,
-                                 .can_lose = true,
-                                 .dot = v->dot,
-                                 .stamp = v->stamp};
+    return (struct delete_rival){
+        .part = at->part, .is_update = at->part != PART_EXPIRY, .can_lose = true, .dot = v->dot, .stamp = v->stamp};
 }
 
 static struct delete_rival rival_of_entry(const struct place *at, const struct counter_entry *e)
@@ -147,8 +144,7 @@ static struct delete_rival rival_of_entry(const struct place *at, const struct c
                                  .stamp = e->stamp};
 }
 
-bool cell_meet_unknown(const struct place *at, const struct cell *cell, struct delete_record *x,
-                       const struct vv *known)
+bool cell_meet_unknown(const struct place *at, const struct cell *cell, struct delete_record *x, const struct vv *known)
 {
     bool changed = false;
     for (uint32_t i = 0; i < cell->values.count; i++) {
@@ -271,8 +267,7 @@ static bool is_stable(const struct object_stable_view *stable, struct dot dot)
     return stable->is_stable(stable->user, dot);
 }
 
-bool cell_collect(struct change *c, const struct place *at, struct cell *cell,
-                  const struct object_stable_view *stable)
+bool cell_collect(struct change *c, const struct place *at, struct cell *cell, const struct object_stable_view *stable)
 {
     bool changed = false;
     struct register_value *only = cell->values.count == 1 ? &cell->values.values[0] : NULL;

@@ -49,8 +49,7 @@ void cell_merge(struct change *c, const struct place *at, struct cell *cell, con
 /* Remove what a stable delete in effect hides. */
 bool cell_remove_deleted(struct change *c, const struct place *at, struct cell *cell, const struct delete_record *x);
 /* Drop stable tombstones and dead counter entries. */
-bool cell_collect(struct change *c, const struct place *at, struct cell *cell,
-                  const struct object_stable_view *stable);
+bool cell_collect(struct change *c, const struct place *at, struct cell *cell, const struct object_stable_view *stable);
 bool cell_has_garbage(const struct cell *cell);
 
 /* ---- reading ---- */

@@ -14,9 +14,9 @@
 struct change {
     enum conflict_policy policy;
     struct deletes *deletes;
-    struct vv *touches;                    /* updates that left no trace, see object_internal.h */
-    const struct write *write;             /* the write at hand; NULL in merges and collections */
-    struct dot_set suspects;               /* those of them that have ledger entries */
+    struct vv *touches;        /* updates that left no trace, see object_internal.h */
+    const struct write *write; /* the write at hand; NULL in merges and collections */
+    struct dot_set suspects;   /* those of them that have ledger entries */
     const struct object_ledger_view *ledgered;
     struct object_events *events;
 };
@@ -40,9 +40,9 @@ void change_ledgered(struct change *c, const struct place *at, const struct regi
                      enum ledger_reason reason, struct dot winner);
 void change_withdrawn(struct change *c, const struct place *at, const struct register_value *v);
 void change_gone(struct change *c, enum object_event_type type, const struct place *at, struct dot dot);
-/* Withdraw the ledger entries of this column (no data: of none) that the write observed; and all entries of all dots that
- * a delete observed. To be called once all is settled: entries of what the object itself holds are withdrawn with the
- * events of their values, and what is withdrawn twice counts the first time. */
+/* Withdraw the ledger entries of this column (no data: of none) that the write observed; and all entries of all dots
+ * that a delete observed. To be called once all is settled: entries of what the object itself holds are withdrawn with
+ * the events of their values, and what is withdrawn twice counts the first time. */
 void change_withdraw_observed(struct change *c, struct slice column);
 void change_withdraw_all(struct change *c, const struct dot_set *observed);
 void change_delete_ledgered(struct change *c, const struct delete_record *x, struct dot winner);

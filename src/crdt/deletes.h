@@ -7,8 +7,8 @@
  * Source:  the design's rules S1, S11, S16; "causal stability": Baquero, Almeida, Shoker, "Pure operation-based
  *          replicated data types", 2017.
  *
- * DELETE_WINS can't be defeated: what it hides never returns, so it is carried out at once, on all values of its past, and
- * what is concurrent to it is not kept: neither may compete with what is written after it. Its record stays.
+ * DELETE_WINS can't be defeated: what it hides never returns, so it is carried out at once, on all values of its past,
+ * and what is concurrent to it is not kept: neither may compete with what is written after it. Its record stays.
  *
  * D1  DEFEATED and RESOLVED are never taken back: merging two copies of a record is the union of their facts.
  * D2  `lost` holds dots that the delete hides without having observed them, and only while it is in effect.

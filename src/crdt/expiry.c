@@ -26,7 +26,8 @@ void expiry_observe(struct change *c, struct cell *expiry)
         struct register_value greatest = *found;
         for (uint32_t i = 0; i < expiry->values.count;) {
             const struct register_value *v = &expiry->values.values[i];
-            if (dot_set_has(&c->write->observed, v->dot) || !outranks(&greatest, v) || !write_covers(c->write, v->dot)) {
+            if (dot_set_has(&c->write->observed, v->dot) || !outranks(&greatest, v) ||
+                !write_covers(c->write, v->dot)) {
                 i++;
                 continue;
             }

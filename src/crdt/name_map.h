@@ -47,8 +47,8 @@ static inline size_t name_map_bytes(const struct name_map *m)
     return m->items_bytes + m->slots_count * sizeof *m->slots;
 }
 
-/* Visit in slot order: for effects that do not depend on order. `cursor` starts at 0; NULL at the end. After removing the item just
- * visited, step the cursor back by one: another may have moved into its slot. */
+/* Visit in slot order: for effects that do not depend on order. `cursor` starts at 0; NULL at the end. After removing
+ * the item just visited, step the cursor back by one: another may have moved into its slot. */
 static inline struct named *name_map_next(const struct name_map *m, uint32_t *cursor)
 {
     while (*cursor < m->slots_count) {

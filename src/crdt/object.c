@@ -189,8 +189,7 @@ static void derive(struct object *o)
     struct parts *p = o->parts;
     struct object_events ignored;
     object_events_init(&ignored);
-    struct change c = {
-        .policy = CONFLICT_SIBLINGS, .deletes = &p->deletes, .touches = &p->touches, .events = &ignored};
+    struct change c = {.policy = CONFLICT_SIBLINGS, .deletes = &p->deletes, .touches = &p->touches, .events = &ignored};
     parts__settle_all(&c, p);
     parts__settle_deletes(&c, p, (struct dot){0, 0});
     change_deinit(&c);

@@ -5,11 +5,12 @@
  * stamp and hands the others to the ledger), counter_pn.h, set_aw.h, row.h (columns, each a cell), expiry.h,
  * deletes.h (S1, S11, S16). This module applies whole writes, merges whole states and answers reads.
  *
- * O1  Apply is causal: every write in deps and the writer's previous dot were applied before (mergeable/ sees to it).
- * O2  For each dot ever applied exactly one holds: visible, hidden by a delete, ledgered (handed out and kept by the
- *     caller), or replaced (S13). Applying a write twice changes nothing.
+ * O1  Apply is causal, and once: every write in deps and the writer's previous dot were applied before, this one not
+ *     (mergeable/ sees to it by its clock).
+ * O2  For each dot ever applied exactly one holds, in each column by itself: visible, hidden by a delete, ledgered
+ *     (handed out and kept by the caller), or replaced (S13).
  * O3  The state after a set of writes does not depend on their order (among causal orders), nor on whether they came as
- *     deltas or as merged states.
+ *     deltas or as merged states, nor on what was collected meanwhile (S1).
  */
 #ifndef MERIDIAN_CRDT_OBJECT_H
 #define MERIDIAN_CRDT_OBJECT_H
@@ -22,7 +23,7 @@ enum conflict_policy { CONFLICT_LWW, CONFLICT_SIBLINGS, CONFLICT_UPDATE_WINS, CO
 struct object;
 
 struct object *object_new(void);
-void object_free(struct object *o); /* accepts NULL */
+void object_free(struct object *o);          /* accepts NULL */
 size_t object_bytes(const struct object *o); /* heap bytes, for the store's budget */
 void object_encode(const struct object *o, struct buffer *out);
 /* Returns NULL when the bytes are damaged. */
@@ -40,7 +41,13 @@ enum object_event_type {
     OBJECT_CONFLICT_CLOSED,
 };
 
-enum ledger_reason { LEDGER_LWW_LOSER = 1, LEDGER_LOST_TO_DELETE, LEDGER_DELETE_LOST, LEDGER_LATE, LEDGER_REASON_COUNT };
+enum ledger_reason {
+    LEDGER_LWW_LOSER = 1,
+    LEDGER_LOST_TO_DELETE,
+    LEDGER_DELETE_LOST,
+    LEDGER_LATE,
+    LEDGER_REASON_COUNT
+};
 enum ledger_kind { LEDGER_STRING = 1, LEDGER_COLUMN, LEDGER_DELETE, LEDGER_EXPIRE };
 
 struct object_event {
@@ -49,10 +56,10 @@ struct object_event {
     enum ledger_kind kind;
     struct dot dot;
     uint64_t stamp;
-    struct dot winner;       /* the write or delete it lost to; none if unknown */
-    struct slice column;     /* LEDGER_COLUMN; a write of n columns may lose in each column by itself */
+    struct dot winner;   /* the write or delete it lost to; none if unknown */
+    struct slice column; /* LEDGER_COLUMN; a write of n columns may lose in each column by itself */
     struct slice value;
-    bool every_column;       /* OBJECT_WITHDRAWN: all entries of this dot, whatever their column: a delete observed it */
+    bool every_column; /* OBJECT_WITHDRAWN: all entries of this dot, whatever their column: a delete observed it */
 };
 
 /* Filled by one apply or merge; slices live in `bytes`. */
@@ -67,12 +74,12 @@ void object_events_init(struct object_events *e);
 void object_events_deinit(struct object_events *e);
 void object_events_clear(struct object_events *e);
 
-/* Apply one write under the table's policy. `ledgered` tells which (dot, column) pairs of this key are in the ledger
- * now, so that a write that observed one withdraws it; may be NULL. A `column` without data asks for any entry of the dot.
- * After: object_is_empty(o) may hold; then the caller may drop the object once it is durable. */
 /* Before a local write is given its dot: set the flags that follow from what the key holds besides the part written. */
 void object_prepare(const struct object *o, struct write *w);
 
+/* Apply one write under the table's policy. `ledgered` tells which (dot, column) pairs of this key are in the ledger
+ * now, so that a write that observed one withdraws it; may be NULL. A `column` without data asks for any entry of the
+ * dot. After: object_is_empty(o) may hold; then the caller may drop the object once it is durable. */
 struct object_ledger_view {
     void *user;
     bool (*has)(void *user, struct dot dot, struct slice column);
@@ -84,16 +91,16 @@ void object_apply(struct object *o, enum conflict_policy policy, const struct wr
  * of which the states are complete: a dot that one clock covers and its state lacks was removed there (S2).
  * `theirs_state` may be an empty object: the peer has nothing for this key.
  *
- * The ledgers are merged before the states, by the same reasoning: an entry of ours stays if theirs has it too, or their
- * clock does not cover its dot, or object_holds(theirs_state, it); an entry of theirs is taken over unless
+ * The ledgers are merged before the states, by the same reasoning: an entry of ours stays if theirs has it too, or
+ * their clock does not cover its dot, or object_holds(theirs_state, it); an entry of theirs is taken over unless
  * object_holds(theirs_state, it), if our clock does not cover its dot or object_holds(ours, it). An entry of ours that
  * goes was replaced there; if object_holds(ours, it), the merge of the states says so by an event. */
 void object_merge(struct object *o, const struct vv *ours, const struct object *theirs_state, const struct vv *theirs,
                   enum conflict_policy policy, const struct object_ledger_view *ledgered,
                   struct object_events *out_events);
 
-/* True when the dot's value in this column (no data: string, expiry or delete) is here, shown or hidden, and no delete has
- * observed it: its entry in a peer's ledger still stands. */
+/* True when the dot's value in this column (no data: string, expiry or delete) is here, shown or hidden, and no delete
+ * has observed it: its entry in a peer's ledger still stands. */
 bool object_holds(const struct object *o, struct dot dot, struct slice column);
 
 /* Drop what is causally stable: effective deletes with all they hide, defeated deletes, dead counter entries. Returns
@@ -103,8 +110,8 @@ struct object_stable_view {
     bool (*is_stable)(const void *user, struct dot dot);
 };
 bool object_collect(struct object *o, const struct object_stable_view *stable, struct object_events *out_events);
-bool object_is_empty(const struct object *o);           /* nothing left at all: no value, no tombstone */
-bool object_has_garbage(const struct object *o);        /* something waits for stability */
+bool object_is_empty(const struct object *o);    /* nothing left at all: no value, no tombstone */
+bool object_has_garbage(const struct object *o); /* something waits for stability */
 
 /* Call `visit` for every dot whose write is visible or hidden here (not ledgered, not replaced), for checkers. */
 void object_visit_dots(const struct object *o, void (*visit)(void *user, struct dot dot, bool visible), void *user);
@@ -138,13 +145,13 @@ enum read_outcome object_row_visit(const struct object *o, uint64_t now_ms,
 enum read_outcome object_set_count(const struct object *o, uint64_t now_ms, uint64_t *out_count);
 enum read_outcome object_set_has(const struct object *o, uint64_t now_ms, struct slice member);
 /* Members in memcmp order. */
-enum read_outcome object_set_visit(const struct object *o, uint64_t now_ms, bool (*visit)(void *user, struct slice member),
-                                   void *user);
+enum read_outcome object_set_visit(const struct object *o, uint64_t now_ms,
+                                   bool (*visit)(void *user, struct slice member), void *user);
 
 /* ---- siblings (SIBLINGS, RESOLVE) ---- */
 
 struct object_sibling {
-    struct dot dot;        /* the newest dot of this alternative */
+    struct dot dot; /* the newest dot of this alternative */
     uint64_t stamp;
     enum object_type type; /* OBJECT_NONE: the alternative is "deleted" */
     struct slice value;    /* string; rows and sets have `fields` */

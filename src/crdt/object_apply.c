@@ -36,14 +36,15 @@ static bool rival_of_write(const struct write *w, struct delete_rival *out)
     return false;
 }
 
-/* Returns true if the fate of a delete changed. The dot of an overwrite is that of the value which it wrote: who observed
- * it replaced that value, and said nothing of the delete. */
+/* Returns true if the fate of a delete changed. The dot of an overwrite is that of the value which it wrote: who
+ * observed it replaced that value, and said nothing of the delete. */
 static bool resolve_deletes(struct change *c, struct parts *p)
 {
     bool changed = false;
     for (uint32_t i = 0; i < p->deletes.count; i++) {
         struct delete_record *x = &p->deletes.records[i];
-        /* An overwrite has the dot of the value it came with: whoever replaces that value does not bring back the rest. */
+        /* An overwrite has the dot of the value it came with: whoever replaces that value does not bring back the rest.
+         */
         if (x->flags & (DELETE_RESOLVED | DELETE_OVERWRITE) || !dot_set_has(&c->write->observed, x->dot)) continue;
         x->flags |= DELETE_RESOLVED;
         dot_set_clear(&x->lost);

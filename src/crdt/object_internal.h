@@ -52,7 +52,7 @@ void object__compact(struct object *o);
 /* The parts of any object, without changing it: `storage` and `*value` lend what a compact one lacks. */
 const struct parts *object__view(const struct object *o, struct parts *storage, struct register_value *value);
 
-struct row *parts__row(struct parts *p);    /* made if need be */
+struct row *parts__row(struct parts *p); /* made if need be */
 struct set_aw *parts__set(struct parts *p);
 
 /* Settle every cell after the deletes changed. Parts that turn out empty are released. */

@@ -2,7 +2,8 @@
  *
  * Merge by clocks: what one clock covers and its state lacks was removed there (S2); what one clock does not cover is
  * news to it, and concurrent to every delete that the other side has not seen (both states are causally closed).
- * A delete that the other side covers and lacks was stable there: its fate was final and its effects are in their state.
+ * A delete that the other side covers and lacks was stable there: its fate was final and its effects are in their
+ * state.
  */
 #include "base/memory.h"
 #include "crdt/object_internal.h"
@@ -90,11 +91,8 @@ void object_merge(struct object *o, const struct vv *ours, const struct object *
     struct register_value value;
     const struct parts *q = object__view(theirs_state, &storage, &value);
     struct parts *p = object__expand(o);
-    struct change c = {.policy = policy,
-                       .ledgered = ledgered,
-                       .events = out_events,
-                       .deletes = &p->deletes,
-                       .touches = &p->touches};
+    struct change c = {
+        .policy = policy, .ledgered = ledgered, .events = out_events, .deletes = &p->deletes, .touches = &p->touches};
     bool was_in_conflict = parts__in_conflict(p);
     merge_deletes(&c, p, ours, q, theirs);
     vv_merge(&p->touches, &q->touches);

@@ -1,4 +1,5 @@
-/* object_observe.c: preparing local writes: what the writer observes, and what checkers see of all dots. See object.h. */
+/* object_observe.c: preparing local writes: what the writer observes, and what checkers see of all dots. See object.h.
+ */
 #include "base/memory.h"
 #include "crdt/object_internal.h"
 
@@ -15,7 +16,8 @@ static void observe_expiry(const struct parts *p, struct dot_set *out)
     for (uint32_t i = 0; i < p->expiry.values.count; i++) dot_set_add(out, p->expiry.values.values[i].dot);
 }
 
-/* A key that shows nothing begins anew: an expiry that outlived its values, or an old contest, is not for the new one. */
+/* A key that shows nothing begins anew: an expiry that outlived its values, or an old contest, is not for the new one.
+ */
 static void observe_remains(const struct parts *p, struct dot_set *out)
 {
     if (parts__anything_is_shown(p)) return;
@@ -82,8 +84,7 @@ void object_observe_all(const struct object *o, struct dot_set *out)
         cell_observe_shown(&p->deletes, &at, &column->cell, out);
     }
     cursor = 0;
-    for (const struct set_member *m = p->set ? set_aw_next(p->set, &cursor) : NULL; m;
-         m = set_aw_next(p->set, &cursor))
+    for (const struct set_member *m = p->set ? set_aw_next(p->set, &cursor) : NULL; m; m = set_aw_next(p->set, &cursor))
         observe_adds(m, out);
     observe_expiry(p, out);
     observe_contested(p, out);
@@ -126,8 +127,7 @@ uint32_t object_all_counter_bases(const struct object *o, struct arena *arena, s
 }
 
 /* The replica's own youngest entry that no reset is known of; a reset one must not be raised (counter_pn.h). */
-static const struct counter_entry *entry_to_raise(const struct object *o, const struct slice *column,
-                                                  uint64_t replica)
+static const struct counter_entry *entry_to_raise(const struct object *o, const struct slice *column, uint64_t replica)
 {
     if (object__form(o) != FORM_PARTS) return NULL;
     const struct parts *p = o->parts;

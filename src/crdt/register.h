@@ -1,9 +1,9 @@
 /* register.h: the cell that strings, columns and every view of them are made of: the set of dotted values that no
- * accepted write has observed yet (dotted version vectors: Almeida et al., 2014; here with exact dots, since delivery is
- * causal).
+ * accepted write has observed yet (dotted version vectors: Almeida et al., 2014; here with exact dots, since delivery
+ * is causal).
  *
- * What of it is shown is a view: register_mv.h shows all, register_lww.h the greatest stamp. A tombstone is a value like
- * any other: it says that the cell was deleted, until that is causally stable.
+ * What of it is shown is a view: register_mv.h shows all, register_lww.h the greatest stamp. A tombstone is a value
+ * like any other: it says that the cell was deleted, until that is causally stable.
  *
  * R1  Values are sorted by dot, each dot at most once.
  * R2  VALUE_LEDGERED implies VALUE_HIDDEN; a VALUE_COVERED value is never VALUE_LEDGERED (S13).

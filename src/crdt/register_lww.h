@@ -1,5 +1,5 @@
-/* register_lww.h: last writer wins, as a view of a register: the greatest stamp is kept, the replica id breaks ties, and
- * every other value is a loser for the conflict ledger (docs/decisions/0002-lww-is-a-view.md).
+/* register_lww.h: last writer wins, as a view of a register: the greatest stamp is kept, the replica id breaks ties,
+ * and every other value is a loser for the conflict ledger (docs/decisions/0002-lww-is-a-view.md).
  *
  * L1  A loser can go from the register at once. What replaces the winner observed it, so its stamp is greater still
  *     (W1); what deletes the winner hides it until no write that competes with it can arrive any more (S1).

@@ -1,4 +1,5 @@
-/* register_mv.h: siblings, as a view of a register: everything that nobody has observed yet is shown, tombstones too. */
+/* register_mv.h: siblings, as a view of a register: everything that nobody has observed yet is shown, tombstones too.
+ */
 #ifndef MERIDIAN_CRDT_REGISTER_MV_H
 #define MERIDIAN_CRDT_REGISTER_MV_H
 

@@ -1,5 +1,5 @@
-/* row.h: the map of columns. Each column is a cell of its own; the row adds nothing but the names. Whole-row deletes (S11)
- * are the object's, see deletes.h.
+/* row.h: the map of columns. Each column is a cell of its own; the row adds nothing but the names. Whole-row deletes
+ * (S11) are the object's, see deletes.h.
  *
  * W1  shown_count, conflicts_count, garbage_count and cells_bytes add up what the columns say of themselves.
  */
@@ -47,7 +47,8 @@ static inline struct column **row_sorted(struct row *row)
     return (struct column **)(void *)name_map_sorted(&row->columns);
 }
 
-/* After a change of the column's cell: settle it and count anew; an empty one leaves the row. Returns false if it left. */
+/* After a change of the column's cell: settle it and count anew; an empty one leaves the row. Returns false if it left.
+ */
 bool row_settle(struct change *c, struct row *row, struct column *column);
 void row_merge(struct change *c, struct row *row, const struct vv *ours, const struct row *theirs_row,
                const struct vv *theirs); /* unsettled: the caller settles all columns */

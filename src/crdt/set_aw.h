@@ -1,7 +1,7 @@
 /* set_aw.h: the add-wins set. Each member is kept by the adds that nobody has observed and removed or renewed.
  *
- * Source:  Bieniusa, Zawirski, Preguica, Shapiro, Baquero, Balegas, Duarte, "An optimized conflict-free replicated set",
- *          2012 (no tombstones: what the clock covers and the set lacks was removed).
+ * Source:  Bieniusa, Zawirski, Preguica, Shapiro, Baquero, Balegas, Duarte, "An optimized conflict-free replicated
+ * set", 2012 (no tombstones: what the clock covers and the set lacks was removed).
  *
  * An add that is concurrent to a delete of the key survives it by itself, whatever the table's policy.
  *

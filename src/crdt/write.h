@@ -20,8 +20,8 @@ enum write_kind {
     WRITE_MEMBERS_ADD,    /* set: body = count >= 1, members */
     WRITE_MEMBERS_REMOVE, /* set: body = count >= 1, members; removes the adds named by `observed` */
     WRITE_DELETE,         /* whole object; body = delete policy u8, counter bases observed */
-    WRITE_EXPIRE,         /* body = expire_at_ms, 0 to persist; observed: the expiry dot it replaces and the live dots */
-    WRITE_RESTORE_MARK,   /* ledger: body = dot, new state u8: an entry was restored or dismissed */
+    WRITE_EXPIRE,       /* body = expire_at_ms, 0 to persist; observed: the expiry dot it replaces and the live dots */
+    WRITE_RESTORE_MARK, /* ledger: body = dot, new state u8: an entry was restored or dismissed */
     WRITE_KIND_COUNT,
 };
 
@@ -32,7 +32,7 @@ enum delete_policy {
     DELETE_BY_STAMP = 1, /* the greater stamp wins */
     DELETE_LOSES,        /* update-wins, and every removal by expiry */
     DELETE_WINS,
-    DELETE_CONTESTED,    /* siblings: both outcomes stay, the row is in conflict */
+    DELETE_CONTESTED, /* siblings: both outcomes stay, the row is in conflict */
 };
 
 struct write {
@@ -40,10 +40,10 @@ struct write {
     uint8_t flags;
     uint64_t stamp;
     struct dot dot;
-    struct vv deps;              /* owned; without dot.replica */
-    struct dot_set observed;     /* owned */
-    struct slice key;            /* borrowed */
-    struct slice body;           /* borrowed; its form is checked by write_decode */
+    struct vv deps;          /* owned; without dot.replica */
+    struct dot_set observed; /* owned */
+    struct slice key;        /* borrowed */
+    struct slice body;       /* borrowed; its form is checked by write_decode */
 };
 
 enum write_flag {
@@ -72,18 +72,18 @@ void write_encode(const struct write *w, struct buffer *out);
 MUST_USE enum status write_decode(struct slice bytes, struct write *w);
 
 /* Bodies. Writers for the node's commands; readers, for checked bodies, are in write_body.h. */
-struct counter_base {            /* observed totals of one counter entry (S16) */
+struct counter_base { /* observed totals of one counter entry (S16) */
     struct dot birth;
     uint64_t positive, negative;
-    bool in_column;              /* an entry of that column; else the string's. Births are unique within one of these */
+    bool in_column; /* an entry of that column; else the string's. Births are unique within one of these */
     struct slice column;
 };
 struct column_change {
     enum column_op op;
     struct slice column;
-    struct slice value;          /* COLUMN_SET */
-    uint64_t birth;              /* COLUMN_INCREMENT: counter of the birth dot of the writer's entry */
-    uint64_t positive, negative; /* COLUMN_INCREMENT: the entry's new totals */
+    struct slice value;               /* COLUMN_SET */
+    uint64_t birth;                   /* COLUMN_INCREMENT: counter of the birth dot of the writer's entry */
+    uint64_t positive, negative;      /* COLUMN_INCREMENT: the entry's new totals */
     const struct counter_base *bases; /* COLUMN_SET, COLUMN_DELETE: observed counter totals of this column */
     uint32_t bases_count;
 };

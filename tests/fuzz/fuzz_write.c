@@ -1,6 +1,6 @@
 /* links: crdt causality wire base */
-/* fuzz_write.c: hostile write records and hostile object encodings: what passes the check can be applied, encodes to the
- * same bytes again, and never reads outside of its input. The first byte chooses which of the two the rest is. */
+/* fuzz_write.c: hostile write records and hostile object encodings: what passes the check can be applied, encodes to
+ * the same bytes again, and never reads outside of its input. The first byte chooses which of the two the rest is. */
 #include "base/buffer.h"
 #include "crdt/object.h"
 

@@ -96,9 +96,8 @@ static inline void ledger_book_show(struct ledger_book *book, struct buffer *out
 /* A defeated delete of a client is in the ledger itself, unless both outcomes are shown. */
 static inline bool twin_delete_is_ledgered(const struct twin *t, const struct twin_seen *seen, const struct write *w)
 {
-    return w->kind == WRITE_DELETE && !(w->flags & WRITE_FLAG_EXPIRY) &&
-           twin_delete_policy(t, w) != DELETE_CONTESTED && twin_is_defeated(t, seen, w) &&
-           !twin_is_resolved(t, seen, w);
+    return w->kind == WRITE_DELETE && !(w->flags & WRITE_FLAG_EXPIRY) && twin_delete_policy(t, w) != DELETE_CONTESTED &&
+           twin_is_defeated(t, seen, w) && !twin_is_resolved(t, seen, w);
 }
 
 static inline void twin_ledger(const struct twin *t, const struct twin_seen *seen, struct ledger_book *book)

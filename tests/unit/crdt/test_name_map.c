@@ -1,10 +1,10 @@
 /* links: causality wire base */
 /* test_name_map.c: random insertions and removals against a plain array of flags. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include <stdio.h>
 

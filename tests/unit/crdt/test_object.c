@@ -1,10 +1,10 @@
 /* links: causality wire base */
 /* test_object.c: the rules of the design as small stories of two regions, read through the public interface. */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
 
 #include "base/memory.h"
 #include "world.h"
@@ -132,8 +132,7 @@ static void assert_column(struct world *world, const char *column, const char *w
     for (int region = 0; region < REGIONS; region++) {
         char scratch[32];
         struct slice got;
-        enum read_outcome outcome =
-            object_read_column(at(world, region), 0, slice_of_string(column), scratch, &got);
+        enum read_outcome outcome = object_read_column(at(world, region), 0, slice_of_string(column), scratch, &got);
         assert_int_equal(outcome, want ? READ_OK : READ_ABSENT);
         if (want) assert_true(slice_equal(got, slice_of_string(want)));
     }

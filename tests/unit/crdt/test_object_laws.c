@@ -2,12 +2,12 @@
 /* test_object_laws.c: random histories of a few replicas, under every policy and mix of types, against the twin:
  * what is shown and what is ledgered is at every moment what the definitions say (O2, O3, S13), whatever the order,
  * whether it came as deltas or as merged states, and whether stable things were collected in between (S1). */
+#include <cmocka.h>
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <setjmp.h>
 #include <stdio.h>
-#include <cmocka.h>
 
 #include "world.h"
 
@@ -52,9 +52,9 @@ static void fail_with(const struct world *world, const struct world_replica *r, 
                       const struct buffer *want, const struct buffer *got)
 {
     print_history(world, r);
-    fprintf(stderr, "seed %llu, policy %d, replica %d: the twin says\n%.*s--- the object says\n%.*s", (unsigned long long)seed,
-            world->twin.policy, (int)r->id, (int)want->length, (const char *)want->data, (int)got->length,
-            (const char *)got->data);
+    fprintf(stderr, "seed %llu, policy %d, replica %d: the twin says\n%.*s--- the object says\n%.*s",
+            (unsigned long long)seed, world->twin.policy, (int)r->id, (int)want->length, (const char *)want->data,
+            (int)got->length, (const char *)got->data);
     fail();
 }
 
@@ -252,10 +252,8 @@ static void test_merge_is_a_join(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_causal_order),
-        cmocka_unit_test(test_collection_changes_nothing),
-        cmocka_unit_test(test_states_merge_like_deltas),
-        cmocka_unit_test(test_collected_states_merge_too),
+        cmocka_unit_test(test_any_causal_order),         cmocka_unit_test(test_collection_changes_nothing),
+        cmocka_unit_test(test_states_merge_like_deltas), cmocka_unit_test(test_collected_states_merge_too),
         cmocka_unit_test(test_merge_is_a_join),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -146,8 +146,8 @@ static inline bool twin_in_effect(const struct twin *t, const struct twin_seen *
 
 static inline bool twin_is_contested(const struct twin *t, const struct twin_seen *seen, const struct write *x)
 {
-    return x->kind == WRITE_DELETE && twin_delete_policy(t, x) == DELETE_CONTESTED &&
-           twin_is_defeated(t, seen, x) && !twin_is_resolved(t, seen, x);
+    return x->kind == WRITE_DELETE && twin_delete_policy(t, x) == DELETE_CONTESTED && twin_is_defeated(t, seen, x) &&
+           !twin_is_resolved(t, seen, x);
 }
 
 /* Did any delete at all observe it? */

@@ -1,5 +1,5 @@
-/* world.h: a few replicas of one key that write, exchange writes in random causal orders, merge whole states, and collect
- * what is stable, as mergeable/ lets them; with the twin beside them. Everything follows from a seed. */
+/* world.h: a few replicas of one key that write, exchange writes in random causal orders, merge whole states, and
+ * collect what is stable, as mergeable/ lets them; with the twin beside them. Everything follows from a seed. */
 #ifndef MERIDIAN_TESTS_CRDT_WORLD_H
 #define MERIDIAN_TESTS_CRDT_WORLD_H
 
