@@ -7,6 +7,10 @@
  * replay brings back the garbage that was not yet written back, and it is collected again: dropping is idempotent. Nor
  * can it drop more than the log still knows: stability counts durable clocks only, ours too.
  *
+ * A replica that lost its disk, or was put back to an older copy, may write before it hears from anybody: such a write is
+ * concurrent to what the others took for stable and collected. It must not meet those writes as deltas, or it would decide
+ * between them anew and alone. `collected` says which: who does not cover it gets a full copy instead (peers.c).
+ *
  * What lies in a copied range ahead of our clock is not stable here, whatever the peers say, since our own report, which
  * does not cover it, takes part in the stable vector.
  */
@@ -169,6 +173,7 @@ void replica__collect(struct replica *r)
 #endif
     }
     if (!r->epoch_stable) return;
+    vv_merge(&r->collected, &r->epoch);
     for (uint32_t i = 0; i < COLLECT_KEYS_PER_TICK && r->garbage_due > 0; i++) collect_key(r, take_garbage(r));
 }
 

@@ -33,6 +33,7 @@ void replica__meta_encode(void *user, struct buffer *out)
     write_u8(out, r->joining ? 1 : 0);
     write_varint(out, r->config.hlc->last);
     vv_write(out, &r->applied);
+    vv_write(out, &r->collected);
     write_marks(r, out);
     write_account(&r->account, out);
     range_clocks_write(out, &r->ahead);
@@ -67,6 +68,7 @@ enum status replica__meta_decode(struct replica *r, struct slice meta)
     r->joining = read_u8(&reader) == 1;
     hlc_observe(r->config.hlc, read_varint(&reader));
     if (reader.failed || vv_read(&reader, &r->applied) != STATUS_OK) return STATUS_CORRUPT;
+    if (vv_read(&reader, &r->collected) != STATUS_OK) return STATUS_CORRUPT;
     read_marks(r, &reader);
     read_account(&reader, &r->account);
     if (reader.failed || range_clocks_read(&reader, &r->ahead) != STATUS_OK) return STATUS_CORRUPT;

@@ -80,12 +80,15 @@ uint64_t replica__backlog(struct replica *r, struct peer *p, uint64_t *out_items
     return bytes;
 }
 
+/* Does the peer lack anything that deltas of ours can't bring? */
 bool replica__lacks_trimmed(struct replica *r, struct peer *p, bool own_only)
 {
     for (uint32_t i = 0; i < r->origins_count; i++) {
         const struct origin *o = &r->origins[i];
+        uint64_t acked = p->positions[i].acked;
+        if (acked < vv_get(&r->collected, o->replica)) return true; /* collect.c: deltas would not do */
         if (own_only && !replica__is_own_node(r, o->replica)) continue;
-        if (p->positions[i].acked + 1 < o->deltas.first) return true;
+        if (acked + 1 < o->deltas.first) return true;
     }
     return false;
 }
@@ -145,7 +148,7 @@ static bool pump_origin(struct replica *r, struct peer *p, uint32_t index)
     const struct origin *o = &r->origins[index];
     struct position *at = &p->positions[index];
     replica__settle(r, p, index);
-    if (at->acked + 1 < o->deltas.first) return true; /* a copy has to come first */
+    if (at->acked + 1 < o->deltas.first || at->acked < vv_get(&r->collected, o->replica)) return true; /* a copy first */
 #ifdef PLANTED_BUG_UNSYNCED_DELTA_SENT
     uint64_t durable = vv_get(&r->applied, o->replica);
 #else

@@ -252,6 +252,7 @@ static struct replica *replica_new(const struct replica_config *config)
     vv_init(&r->durable);
     vv_init(&r->join_target);
     vv_init(&r->epoch);
+    vv_init(&r->collected);
     range_clocks_init(&r->ahead);
     vv_init(&r->copy.snapshot);
     hash_map_init(&r->garbage_keys);
@@ -325,6 +326,7 @@ void replica_free(struct replica *r)
     vv_deinit(&r->durable);
     vv_deinit(&r->join_target);
     vv_deinit(&r->epoch);
+    vv_deinit(&r->collected);
     write_deinit(&r->incoming);
     write_deinit(&r->expiring);
     object_events_deinit(&r->events);

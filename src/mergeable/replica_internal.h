@@ -181,6 +181,7 @@ struct replica {
     uint32_t garbage_due;    /* the first so many belong to the epoch */
     struct vv epoch;         /* once stable, everything the epoch's keys waited for is */
     bool epoch_stable;
+    struct vv collected;     /* what was stable whenever something was collected; at rest with what was collected */
     uint64_t epoch_next_ns;
     struct expiry_entry *expiry;
     uint32_t expiry_count, expiry_capacity;
