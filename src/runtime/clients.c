@@ -406,4 +406,5 @@ void clients__free(struct clients *c)
         k->closing = true;
         uv_close((uv_handle_t *)&k->tcp, on_closed);
     }
+    free_clients_if_done(c);
 }
