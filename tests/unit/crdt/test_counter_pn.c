@@ -1,10 +1,11 @@
 /* links: causality wire base */
 /* test_counter_pn.c: entries are raised, reset and merged; what a faulty peer says can't break C1 and C2. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "crdt/counter_pn.h"
 

@@ -1,12 +1,12 @@
 /* links: causality wire base */
 /* test_name_map.c: random insertions and removals against a plain array of flags. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-
 #include <stdio.h>
+
+#include <cmocka.h>
 
 #include "base/prng.h"
 #include "crdt/name_map.h"

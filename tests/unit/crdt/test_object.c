@@ -1,10 +1,11 @@
 /* links: causality wire base */
 /* test_object.c: the rules of the design as small stories of two regions, read through the public interface. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "base/memory.h"
 #include "world.h"

@@ -2,12 +2,13 @@
 /* test_object_laws.c: random histories of a few replicas, under every policy and mix of types, against the twin:
  * what is shown and what is ledgered is at every moment what the definitions say (O2, O3, S13), whatever the order,
  * whether it came as deltas or as merged states, and whether stable things were collected in between (S1). */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+
+#include <cmocka.h>
 
 #include "world.h"
 

@@ -1,10 +1,11 @@
 /* links: causality wire base */
 /* test_write.c: records decode to what was encoded, and every rule of write.h is checked on hostile bytes. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include "crdt/write_body.h"
 
