@@ -224,7 +224,7 @@ void client__retry_blocked(struct shard *s)
         struct client *c = CONTAINER_OF(n, struct client, blocked_node);
         bool drained = c->pending_count == 0 && c->out.length <= CLIENT_PENDING_BYTES_MAX / 2 &&
                        c->marks_count < CLIENT_MARKS_MAX / 2;
-        bool log_moved = s->durable_advanced || s->now.mono_ns >= s->tick_active_ns;
+        bool log_moved = s->durable_advanced || s->retry_due;
         bool ready = c->block == BLOCK_BUSY ? log_moved : drained;
         if (ready) client__unblock(c);
     }

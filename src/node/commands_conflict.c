@@ -426,6 +426,25 @@ static enum command_result restore_entry(struct request *request, const struct l
     return result;
 }
 
+/* The id names a key of which nothing is in the ledger: a late one is restored, siblings want a decision. */
+static enum command_result restore_object(struct request *request, uint64_t key_hash)
+{
+    struct sought sought = seek_key(request, key_hash);
+    if (!sought.found && sought.cold) {
+        task__fetch(request->shard, request->client, request->task, replica_data(request->replica), sought.cold);
+        return COMMAND_PARK_COLD;
+    }
+    if (!sought.found) {
+        reply_unknown(request);
+        return COMMAND_DONE;
+    }
+    if (object_in_conflict(sought.found->object, request->now.wall_ms)) {
+        reply_contract(request, "siblings are not restored but settled: SIBLINGS key, then RESOLVE key context value");
+        return COMMAND_DONE;
+    }
+    return conflicts__restore_late(request, sought.found);
+}
+
 static enum command_result on_restore(struct request *request)
 {
     uint64_t table;
@@ -438,13 +457,8 @@ static enum command_result on_restore(struct request *request)
         return COMMAND_DONE;
     }
     if (!load_entry(request, &place, &item)) return COMMAND_PARK_COLD;
-    if (!item && seek_key(request, place.key_hash).found) {
-        reply_contract(request,
-                       "only ledger entries are restored: SIBLINGS and RESOLVE settle siblings; a late key's value "
-                       "(CONFLICTS SHOW) is to be written into its table");
-        return COMMAND_DONE;
-    }
-    if (!item || ledger_decode(store_item_key(item), item->object, &entry) != STATUS_OK) {
+    if (!item) return restore_object(request, place.key_hash);
+    if (ledger_decode(store_item_key(item), item->object, &entry) != STATUS_OK) {
         reply_unknown(request);
         return COMMAND_DONE;
     }

@@ -24,6 +24,8 @@ struct conflict_row conflicts__row_of_entry(const struct partition_slot *slot, c
  */
 bool conflicts__row_of_object(struct shard *s, struct partition_slot *slot, struct store_item *item,
                               struct arena *arena, char id[LEDGER_ID_BYTES_MAX], struct conflict_row *out);
+/* Write a late key's value into the table that its prefix names, then delete it here. The request has a task. */
+enum command_result conflicts__restore_late(struct request *request, struct store_item *item);
 bool conflicts__oldest(const struct object *object, struct replica_now now, struct arena *arena,
                        struct object_sibling *out);
 

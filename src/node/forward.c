@@ -62,7 +62,8 @@ void forward__part(struct task *task, uint32_t part, struct partition_slot *slot
         struct task *child = task__new(task->shard, TASK_OF_TASK);
         child->parent = task;
         child->part = part;
-        child->command = task->command;
+        child->command = command_find(args, args_count);
+        ASSERT(child->command);
         child->resp_version = task->resp_version;
         child->slot = slot;
         task__set_args(child, args, args_count);

@@ -283,12 +283,14 @@ static uint64_t next_wake(const struct shard *s)
     if (task__any_step(s) || walk__any(s) || upkeep__has_work(s)) return 0;
     uint64_t wake = s->tick_all_ns;
     if (!list_is_empty(&s->active) && s->tick_active_ns < wake) wake = s->tick_active_ns;
-    if (!list_is_empty(&s->blocked) && s->tick_active_ns < wake) wake = s->tick_active_ns;
+    bool parked = !list_is_empty(&s->blocked) || !list_is_empty(&s->tasks);
+    if (parked && s->tick_active_ns < wake) wake = s->tick_active_ns;
     return wake;
 }
 
 uint64_t shard_end_iteration(struct shard *s)
 {
+    s->retry_due = s->now.mono_ns >= s->tick_active_ns;
     task__step_all(s);
     if (!list_is_empty(&s->walks)) walk__step_all(s);
     tick(s);

@@ -266,6 +266,7 @@ struct shard {
     bool stop_pass;        /* stopping: a last write-back is still to begin */
     uint64_t durable_lsn;  /* as of the last look */
     bool durable_advanced; /* in this iteration */
+    bool retry_due;        /* in this iteration: parked requests try again even if the log did not move */
 
     struct client **clients; /* open addressing by id */
     uint32_t clients_capacity, clients_count;

@@ -231,7 +231,7 @@ void task__fetch(struct shard *s, struct client *c, struct task *task, struct st
 static bool is_runnable(const struct task *task)
 {
     const struct shard *s = task->shard;
-    if (task->state == TASK_BUSY) return s->durable_advanced || s->now.mono_ns >= s->tick_active_ns;
+    if (task->state == TASK_BUSY) return s->durable_advanced || s->retry_due;
     return task->state == TASK_NEW;
 }
 

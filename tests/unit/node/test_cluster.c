@@ -2,6 +2,21 @@
 /* test_cluster.c: what only several nodes together show: the catalog, forwarding, conflicts, faults, notices. */
 #include "tests/unit/node/cluster.h"
 
+/* The text that follows `"name", "` in a reply of records, up to its closing quote. */
+static void take_field(struct cluster *c, const char *name, char *out, size_t out_bytes)
+{
+    char pattern[64];
+    snprintf(pattern, sizeof pattern, "\"%s\", \"", name);
+    buffer_append_byte(&c->reply, 0);
+    const char *at = strstr((const char *)c->reply.data, pattern);
+    assert_non_null(at);
+    at += strlen(pattern);
+    size_t length = (size_t)(strchr(at, '"') - at);
+    assert_true(length < out_bytes);
+    memcpy(out, at, length);
+    out[length] = '\0';
+}
+
 static void a_table_is_known_everywhere_at_once(void **state)
 {
     (void)state;
@@ -126,6 +141,14 @@ static void late_keys_are_listed(void **state)
     assert_true(cluster_reply_has(c, "\"kind\", \"late\""));
     assert_true(cluster_reply_has(c, "\"value\", \"late\""));
     assert_reply(c, 0, "CONFLICTS COUNT", "1");
+    char id[256], command[512];
+    cluster_do(c, 0, "CONFLICTS LIST default");
+    take_field(c, "id", id, sizeof id);
+    snprintf(command, sizeof command, "CONFLICTS RESTORE %s", id);
+    assert_reply(c, 0, command, "OK");
+    cluster_wait(c, 1000);
+    for (uint8_t node = 0; node < 4; node++) assert_reply(c, node, line, "\"late\"");
+    assert_reply(c, 0, "CONFLICTS COUNT", "0");
     cluster_free(c);
 }
 
@@ -279,21 +302,6 @@ static void errors_say_what_is_known(void **state)
     cluster_wait(c, 8000);
     assert_reply_begins(c, 0, "GET t:1", "\"");
     cluster_free(c);
-}
-
-/* The text that follows `"name", "` in a reply of records, up to its closing quote. */
-static void take_field(struct cluster *c, const char *name, char *out, size_t out_bytes)
-{
-    char pattern[64];
-    snprintf(pattern, sizeof pattern, "\"%s\", \"", name);
-    buffer_append_byte(&c->reply, 0);
-    const char *at = strstr((const char *)c->reply.data, pattern);
-    assert_non_null(at);
-    at += strlen(pattern);
-    size_t length = (size_t)(strchr(at, '"') - at);
-    assert_true(length < out_bytes);
-    memcpy(out, at, length);
-    out[length] = '\0';
 }
 
 static void cut_and_write_both_sides(struct cluster *c, const char *here, const char *there)
