@@ -175,6 +175,20 @@ static void any_node_and_shard_takes_any_key(void **state)
     cluster_free(c);
 }
 
+/* A network that delivers everything twice: each call is served once. */
+static void a_forwarded_increment_counts_once(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new_over(2, 1, 1, 1000);
+    assert_reply(c, 0, "TABLE CREATE n REPLICAS r1=1", "OK");
+    char expected[16];
+    for (int i = 1; i <= 50; i++) {
+        snprintf(expected, sizeof expected, "%d", i);
+        assert_reply(c, 0, "INCR n:1", expected);
+    }
+    cluster_free(c);
+}
+
 /* Pipelined requests are answered in their order, whichever node each of them went to. */
 static void replies_keep_the_order_of_requests(void **state)
 {
@@ -470,6 +484,7 @@ int main(void)
         cmocka_unit_test(a_table_is_not_created_over_keys_of_default),
         cmocka_unit_test(late_keys_are_listed),
         cmocka_unit_test(any_node_and_shard_takes_any_key),
+        cmocka_unit_test(a_forwarded_increment_counts_once),
         cmocka_unit_test(replies_keep_the_order_of_requests),
         cmocka_unit_test(nothing_is_shown_before_it_is_durable),
         cmocka_unit_test(a_full_disk_refuses_writes_until_there_is_room),
