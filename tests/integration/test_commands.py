@@ -263,12 +263,12 @@ class ThreeRegions(cluster.TestCase):
         self.regions.wait_all(["both", "new"], "SMEMBERS", "s")
 
     def test_expiry_reaches_every_region(self):
-        self.us.call("SET", "s", "v", "PX", 1500)
+        self.us.call("SET", "s", "v", "PX", 4000)
         self.us.call("HSET", "h", "f", "v")
-        self.us.call("PEXPIRE", "h", 1500)
+        self.us.call("PEXPIRE", "h", 4000)
         cluster.wait_until(lambda: self.apac.call("PTTL", "h") > 0 and self.eu.call("PTTL", "s") > 0, "they arrive")
         for node in self.regions:
-            cluster.wait_until(lambda: node.call("EXISTS", "s", "h") == 0, "they expire", 5)
+            cluster.wait_until(lambda: node.call("EXISTS", "s", "h") == 0, "they expire", 10)
         self.eu.call("HSET", "h", "g", "w")
         self.regions.wait_all(["g", "w"], "HGETALL", "h")
         self.regions.wait_all(-1, "TTL", "h")

@@ -371,11 +371,11 @@ class ParityTest(cluster.TestCase):
     def test_expiry_in_time(self):
         redis, ours = self.start_both(2)
         history = []
-        for words in (["SET", "s", "v", "PX", "300"], ["HSET", "h", "f", "v"], ["PEXPIRE", "h", "300"],
-                      ["SADD", "m", "x"], ["PEXPIRE", "m", "300"], ["SET", "n", "5", "PX", "300"], ["INCR", "n"],
-                      ["SET", "kept", "v", "PX", "300"], ["PERSIST", "kept"], ["APPEND", "s", "w"]):
+        for words in (["SET", "s", "v", "PX", "2000"], ["HSET", "h", "f", "v"], ["PEXPIRE", "h", "2000"],
+                      ["SADD", "m", "x"], ["PEXPIRE", "m", "2000"], ["SET", "n", "5", "PX", "2000"], ["INCR", "n"],
+                      ["SET", "kept", "v", "PX", "2000"], ["PERSIST", "kept"], ["APPEND", "s", "w"]):
             self.compare(redis, ours, words, history)
-        time.sleep(0.6)
+        time.sleep(2.5)
         for words in (["GET", "s"], ["EXISTS", "s", "h", "m", "n", "kept"], ["HGETALL", "h"], ["SCARD", "m"],
                       ["KEYS", "*"], ["TTL", "s"], ["TYPE", "h"], ["DEL", "m"], ["INCR", "n"], ["TTL", "n"],
                       ["HSET", "h", "g", "w"], ["HGETALL", "h"], ["TTL", "h"], ["APPEND", "s", "x"], ["TTL", "s"],
