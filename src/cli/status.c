@@ -51,18 +51,22 @@ static uint64_t keys_of(struct slice info)
     return keys;
 }
 
-/* How old the oldest write is that some replica elsewhere has not confirmed: what would be lost with this node. */
-static void write_lag(const struct topology_address *address, char *out)
+/* What some other region has not confirmed of this region's writes: what would be lost with the region now. */
+static void write_lag(const struct local *local, uint32_t node, char *out)
 {
+    const struct topology_node *n = &local->topology.nodes[node];
     struct local_reply reply;
-    uint64_t oldest_ms = 0, writes = 0;
-    bool known = local_ask(address, (const char *const[]){"TOPOLOGY", "LAG"}, 2, STATUS_TIMEOUT_MS, &reply) &&
+    int64_t oldest_ms = 0, writes = 0;
+    bool known = local_ask(&n->resp, (const char *const[]){"TOPOLOGY", "LAG"}, 2, STATUS_TIMEOUT_MS, &reply) &&
                  reply.value.type == RESP_ARRAY;
     for (size_t i = 0; known && i < reply.value.count; i++) {
-        const struct resp_value *ms = local_record_field(&reply.value.items[i], "oldest-ms");
-        const struct resp_value *count = local_record_field(&reply.value.items[i], "writes");
-        if (ms && ms->integer > 0 && (uint64_t)ms->integer > oldest_ms) oldest_ms = (uint64_t)ms->integer;
-        if (count && count->integer > 0) writes += (uint64_t)count->integer;
+        const struct resp_value *record = &reply.value.items[i];
+        const struct resp_value *from = local_record_field(record, "from");
+        const struct resp_value *ms = local_record_field(record, "oldest-ms");
+        const struct resp_value *count = local_record_field(record, "unconfirmed-writes");
+        if (!from || !slice_is_word(from->text, local->topology.regions[n->region])) continue;
+        if (ms && ms->integer > oldest_ms) oldest_ms = ms->integer;
+        if (count && count->integer > writes) writes = count->integer;
     }
     local_reply_deinit(&reply);
     if (!known)
@@ -70,7 +74,7 @@ static void write_lag(const struct topology_address *address, char *out)
     else if (writes == 0)
         snprintf(out, CELL_BYTES_MAX, "none");
     else
-        snprintf(out, CELL_BYTES_MAX, "%llu writes, %.1f s", (unsigned long long)writes, (double)oldest_ms / 1000);
+        snprintf(out, CELL_BYTES_MAX, "%lld writes, %.1f s", (long long)writes, (double)oldest_ms / 1000);
 }
 
 static void describe_running(const struct local *local, uint32_t node, struct slice info, struct node_row *row)
@@ -83,7 +87,7 @@ static void describe_running(const struct local *local, uint32_t node, struct sl
     write_uptime(row->cells[5], info_number(info, "uptime_in_seconds"));
     snprintf(row->cells[6], CELL_BYTES_MAX, "%llu", (unsigned long long)keys_of(info));
     snprintf(row->cells[7], CELL_BYTES_MAX, "%llu of %llu", (unsigned long long)connected, (unsigned long long)others);
-    write_lag(&local->topology.nodes[node].resp, row->cells[8]);
+    write_lag(local, node, row->cells[8]);
 }
 
 static void describe(const struct local *local, uint32_t node, struct node_row *row)
