@@ -105,6 +105,18 @@ static void count_dot(void *user, struct dot dot, bool visible)
     }
 }
 
+struct dot_search {
+    struct dot wanted;
+    bool found;
+};
+
+static void compare_dot(void *user, struct dot dot, bool visible)
+{
+    MAYBE(visible);
+    struct dot_search *search = user;
+    search->found |= dot_equal(dot, search->wanted);
+}
+
 static void count_item(void *user, struct store_item *item)
 {
     struct state_count *c = user;
@@ -113,6 +125,19 @@ static void count_item(void *user, struct store_item *item)
     } else {
         object_visit_dots(item->object, count_dot, c);
     }
+}
+
+void replica__account_withdrawn(struct replica *r, struct slice key, uint64_t hash, struct dot dot)
+{
+    if (dot.replica != r->id) return;
+    for (uint32_t i = 0; i < r->events.count; i++) {
+        const struct object_event *e = &r->events.items[i];
+        if ((e->type == OBJECT_REPLACED || e->type == OBJECT_EXPIRED) && dot_equal(e->dot, dot)) return;
+    }
+    const struct store_item *item = store_find(r->data, key, hash);
+    struct dot_search search = {.wanted = dot};
+    if (item) object_visit_dots(item->object, compare_dot, &search);
+    if (!search.found) replica__account_replaced(r, dot);
 }
 
 void replica_account(const struct replica *r, struct replica_account *out)

@@ -108,7 +108,7 @@ void replica__on_events(struct replica *r, struct slice key, uint64_t hash, uint
             add_notice(r, key, e, lsn);
             break;
         case OBJECT_WITHDRAWN:
-            replica__ledger_withdraw(r, hash, e, lsn);
+            replica__ledger_withdraw(r, key, hash, e, lsn);
             add_notice(r, key, e, lsn);
             break;
         case OBJECT_CONFLICT_OPEN:

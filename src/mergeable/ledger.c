@@ -211,23 +211,24 @@ static bool find_any(const struct ledger_index *x, uint64_t hash, struct dot dot
     return false;
 }
 
-static void withdraw_place(struct replica *r, const struct ledger_place *place, const struct object_event *e, uint64_t lsn)
+static void withdraw_place(struct replica *r, struct slice key, const struct ledger_place *place,
+                           const struct object_event *e, uint64_t lsn)
 {
     struct store_item *item = ledger_find(r, place);
     if (!item) return;
     replica__ledger_remove_item(r, item, lsn);
     /* Without a kind the event says that a write observed the entry; with one, that its value is in the object again,
      * and what becomes of it there is another event. */
-    if (e->kind == 0) replica__account_replaced(r, place->dot);
+    if (e->kind == 0) replica__account_withdrawn(r, key, place->key_hash, place->dot);
 }
 
-void replica__ledger_withdraw(struct replica *r, uint64_t hash, const struct object_event *e, uint64_t lsn)
+void replica__ledger_withdraw(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e, uint64_t lsn)
 {
     struct ledger_place place = {.dot = e->dot, .key_hash = hash, .column_hash = replica__column_hash(e->column)};
     if (!e->every_column) {
-        withdraw_place(r, &place, e, lsn);
+        withdraw_place(r, key, &place, e, lsn);
     } else {
-        while (find_any(&r->ledger_keys, hash, e->dot, &place)) withdraw_place(r, &place, e, lsn);
+        while (find_any(&r->ledger_keys, hash, e->dot, &place)) withdraw_place(r, key, &place, e, lsn);
     }
 }
 

@@ -295,7 +295,7 @@ bool replica__ledger_mark_is_cold(struct replica *r, const struct write *w, uint
 uint64_t replica__column_hash(struct slice column);
 void replica__ledger_add(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e, uint64_t lsn);
 /* By an event OBJECT_WITHDRAWN: the entry of its dot and column, or all entries of the dot. */
-void replica__ledger_withdraw(struct replica *r, uint64_t hash, const struct object_event *e, uint64_t lsn);
+void replica__ledger_withdraw(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e, uint64_t lsn);
 void replica__ledger_remove_item(struct replica *r, struct store_item *item, uint64_t lsn);
 /* Take a peer's entry as it is; false when the bytes are damaged. An entry we have keeps the further state. */
 bool replica__ledger_take(struct replica *r, struct slice item_key, struct slice bytes, uint64_t lsn);
@@ -314,6 +314,8 @@ void replica__account_accept(struct replica *r, const struct write *w);
 void replica__account_event(struct replica *r, const struct object_event *e);
 void replica__account_ledger(struct replica *r, struct dot dot, int change);   /* an entry came (1) or went (-1) */
 void replica__account_replaced(struct replica *r, struct dot dot);
+/* An entry that a write observed: replaced, unless the events at hand or the object's state count it already. */
+void replica__account_withdrawn(struct replica *r, struct slice key, uint64_t hash, struct dot dot);
 
 /* meta.c */
 void replica__meta_encode(void *user, struct buffer *out);
