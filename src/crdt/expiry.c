@@ -35,7 +35,6 @@ void expiry_observe(struct change *c, struct cell *expiry)
                 change_gone(c, OBJECT_REPLACED, &expiry_place, v->dot);
             else if (!(v->flags & VALUE_LEDGERED))
                 change_ledgered(c, &expiry_place, v, LEDGER_LWW_LOSER, greatest.dot);
-            vv_raise(c->touches, v->dot);
             reg_remove(&expiry->values, i);
         }
     }

@@ -76,10 +76,13 @@ struct parts *object__expand(struct object *o)
     return p;
 }
 
-static bool holds_only_a_string(const struct parts *p)
+/* Touches aside, the parts say no more than a plain string or nothing would. */
+static bool are_plain(const struct parts *p)
 {
-    return p->string.counters.count == 0 && cell_is_empty(&p->expiry) && !p->row && !p->set && p->deletes.count == 0 &&
-           p->touches.count == 0;
+    if (p->string.counters.count > 0 || !cell_is_empty(&p->expiry) || p->row || p->set || p->deletes.count > 0)
+        return false;
+    const struct reg *values = &p->string.values;
+    return values->count == 0 || (values->count == 1 && !(values->values[0].flags & (VALUE_TOMBSTONE | VALUE_HIDDEN)));
 }
 
 void object__compact(struct object *o)
@@ -87,11 +90,10 @@ void object__compact(struct object *o)
     if (object__form(o) != FORM_PARTS) return;
     struct parts *p = o->parts;
     parts__release_empty(p);
-    if (!holds_only_a_string(p) || p->string.values.count > 1) return;
+    if (!are_plain(p) || p->touches.count > 0) return;
     struct register_value value = {.tag = FORM_EMPTY};
     if (p->string.values.count == 1) {
         struct register_value *v = &p->string.values.values[0];
-        if (v->flags & (VALUE_TOMBSTONE | VALUE_HIDDEN)) return;
         value = *v;
         value.tag = FORM_VALUE;
         v->bytes = NULL; /* moved */
@@ -219,14 +221,25 @@ struct object *object_decode(struct slice bytes)
     return NULL;
 }
 
+/* Everything but the touches, which may also be all that keeps a plain string in parts (F2). */
+static void encode_contents(const struct object *o, struct buffer *out)
+{
+    struct object plain = {.value = {.tag = FORM_EMPTY}};
+    bool is_plain = object__form(o) == FORM_PARTS && are_plain(o->parts);
+    if (is_plain && o->parts->string.values.count == 1) {
+        plain.value = o->parts->string.values.values[0]; /* borrowed */
+        plain.value.tag = FORM_VALUE;
+    }
+    encode(is_plain ? &plain : o, false, out);
+}
+
 bool object_equal(const struct object *a, const struct object *b)
 {
-    struct object *left = (struct object *)(uintptr_t)a, *right = (struct object *)(uintptr_t)b;
     struct buffer left_bytes, right_bytes;
     buffer_init(&left_bytes, SIZE_MAX / 2);
     buffer_init(&right_bytes, SIZE_MAX / 2);
-    encode(left, false, &left_bytes);
-    encode(right, false, &right_bytes);
+    encode_contents(a, &left_bytes);
+    encode_contents(b, &right_bytes);
     bool equal = slice_equal(buffer_slice(&left_bytes), buffer_slice(&right_bytes));
     buffer_deinit(&left_bytes);
     buffer_deinit(&right_bytes);

@@ -483,6 +483,22 @@ static void test_persist_keeps_a_values_own_expiry_down(void **state)
     end(world);
 }
 
+static void test_a_collected_loser_does_not_come_back(void **state)
+{
+    (void)state;
+    struct world *world = new_world(CONFLICT_LWW);
+    set(world, US, "old", 0);
+    exchange(world);
+    expire(world, EU, 5000);
+    expire(world, US, 7000);
+    exchange(world);
+    world_collect(world, &world->replicas[US]); /* 5000 is gone there, and still a loser in eu */
+    set(world, US, "new", 0);
+    exchange(world);
+    assert_int_equal(object_expire_at_ms(at(world, EU)), 0);
+    end(world);
+}
+
 /* ---- forms ---- */
 
 static void test_a_plain_string_is_small_again(void **state)
@@ -547,6 +563,7 @@ int main(void)
         cmocka_unit_test(test_write_beside_an_expire_keeps_both),
         cmocka_unit_test(test_siblings_live_as_long_as_one_of_them),
         cmocka_unit_test(test_persist_keeps_a_values_own_expiry_down),
+        cmocka_unit_test(test_a_collected_loser_does_not_come_back),
         cmocka_unit_test(test_a_plain_string_is_small_again),
         cmocka_unit_test(test_a_set_replaces_a_row_whole),
     };

@@ -18,6 +18,7 @@ static const uint8_t mixes[][7] = {
     {3, 6, 0, 0, 0, 2, 0}, /* counters */
     {0, 0, 6, 0, 0, 2, 1}, /* rows */
     {0, 0, 0, 6, 3, 2, 1}, /* sets */
+    {4, 0, 0, 0, 0, 1, 6}, /* expiries */
     {2, 1, 3, 2, 1, 2, 2}, /* everything */
 };
 enum { MIXES = sizeof mixes / sizeof mixes[0] };
