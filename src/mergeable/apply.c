@@ -126,7 +126,8 @@ void replica__warm_now(struct replica *r, struct store_space *space, struct stor
     ASSERT(!r->started);
     if (!item || !store_item_is_cold(item)) return;
     enum status status = store_fetch_now(space, item);
-    if (status != STATUS_OK) PANIC("reading a key of table %llx back: %s", (unsigned long long)r->config.table, status_name(status));
+    if (status != STATUS_OK)
+        PANIC("reading a key of table %llx back: %s", (unsigned long long)r->config.table, status_name(status));
 }
 
 bool replica__is_ahead(const struct replica *r, uint64_t hash, struct dot dot)

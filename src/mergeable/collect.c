@@ -1,18 +1,19 @@
 /* collect.c: dropping what is causally stable (S1): deletes with what they hide, resets of counters, removed columns.
  *
- * Keys with garbage wait in a queue, each once. An epoch takes all that wait now and remembers the clock as of now: once
- * the stable vector covers that clock, everything those keys waited for is stable, and they are collected a few at a time.
+ * Keys with garbage wait in a queue, each once. An epoch takes all that wait now and remembers the clock as of now:
+ * once the stable vector covers that clock, everything those keys waited for is stable, and they are collected a few at
+ * a time.
  *
- * Collection is local and is not logged: it changes no read and no later merge (object.h), only memory. After a crash the
- * replay brings back the garbage that was not yet written back, and it is collected again: dropping is idempotent. Nor
- * can it drop more than the log still knows: stability counts durable clocks only, ours too.
+ * Collection is local and is not logged: it changes no read and no later merge (object.h), only memory. After a crash
+ * the replay brings back the garbage that was not yet written back, and it is collected again: dropping is idempotent.
+ * Nor can it drop more than the log still knows: stability counts durable clocks only, ours too.
  *
- * A replica that lost its disk, or was put back to an older copy, may write before it hears from anybody: such a write is
- * concurrent to what the others took for stable and collected. It must not meet those writes as deltas, or it would decide
- * between them anew and alone. `collected` says which: who does not cover it gets a full copy instead (peers.c).
+ * A replica that lost its disk, or was put back to an older copy, may write before it hears from anybody: such a write
+ * is concurrent to what the others took for stable and collected. It must not meet those writes as deltas, or it would
+ * decide between them anew and alone. `collected` says which: who does not cover it gets a full copy instead (peers.c).
  *
- * What lies in a copied range ahead of our clock is not stable here, whatever the peers say, since our own report, which
- * does not cover it, takes part in the stable vector.
+ * What lies in a copied range ahead of our clock is not stable here, whatever the peers say, since our own report,
+ * which does not cover it, takes part in the stable vector.
  */
 #include "mergeable/replica_internal.h"
 

@@ -3,25 +3,25 @@
  * Source: Goncalves et al., DottedDB, 2017: a causal context that covers a dot which the state lacks says "removed".
  * Differs: the source never stops writing, so no single clock describes the states it sends; each range gets its own.
  *
- * Let A be our applied clock, S0 the source's durable clock at the beginning, Si its applied clock when chunk i was built.
- * Each state in chunk i, and each absence in its range, is complete as of Si: it holds the effects of exactly the dots in
- * Si. Hence:
+ * Let A be our applied clock, S0 the source's durable clock at the beginning, Si its applied clock when chunk i was
+ * built. Each state in chunk i, and each absence in its range, is complete as of Si: it holds the effects of exactly
+ * the dots in Si. Hence:
  *
- * Y1  Merging the states of range i under (A plus what the range had before, Si) is exact for these keys: a dot that one
- *     clock covers and its state lacks was removed by something in that clock, however much newer than S0 it is. After
+ * Y1  Merging the states of range i under (A plus what the range had before, Si) is exact for these keys: a dot that
+ * one clock covers and its state lacks was removed by something in that clock, however much newer than S0 it is. After
  *     it the range is complete as of A plus Si. This is kept in r->ahead (range_clocks.h), in the log and in meta.
  * Y2  A itself does not grow by Si: the other ranges do not hold those dots yet. When all ranges are in, every range's
  *     clock covers S0, so A may join S0, in one record (P3). replica__copy_in_finish() asserts just that.
- * Y3  Dots in Si beyond S0 reach us as deltas, too. A delta whose dot its range's clock covers only moves A: its effect is
- *     there already, possibly overwritten since; applied again it would come back. Once A covers all range clocks, the
+ * Y3  Dots in Si beyond S0 reach us as deltas, too. A delta whose dot its range's clock covers only moves A: its effect
+ * is there already, possibly overwritten since; applied again it would come back. Once A covers all range clocks, the
  *     list is dropped.
- * Y4  Applying any other delta is exact: a range's set of dots is a union of causally closed sets, hence closed, and the
- *     delta's causes are in A.
- * Y5  We don't serve from the first chunk on until the list is empty: a local write would observe dots that our clock
- *     does not name as its causes. Our reports say A, so nothing here is stable or trimmed too early.
+ * Y4  Applying any other delta is exact: a range's set of dots is a union of causally closed sets, hence closed, and
+ * the delta's causes are in A. Y5  We don't serve from the first chunk on until the list is empty: a local write would
+ * observe dots that our clock does not name as its causes. Our reports say A, so nothing here is stable or trimmed too
+ * early.
  *
- * Each chunk is one log record; abort, crash, restart, even another source in the middle leave ranges with greater clocks
- * and nothing else, and Y1 takes them as they are.
+ * Each chunk is one log record; abort, crash, restart, even another source in the middle leave ranges with greater
+ * clocks and nothing else, and Y1 takes them as they are.
  */
 #include "mergeable/replica_internal.h"
 
@@ -31,8 +31,8 @@
 #include <stdlib.h>
 
 enum {
-    COPY_PULL_MS = 1000,            /* nothing came: ask again */
-    COPY_SOURCE_LOST_MS = 10000,    /* no progress: another source may take over */
+    COPY_PULL_MS = 1000,         /* nothing came: ask again */
+    COPY_SOURCE_LOST_MS = 10000, /* no progress: another source may take over */
     COPY_FETCH_MAX = 256,
 };
 
@@ -69,8 +69,12 @@ enum status replica__copy_in_read(struct reader *reader, struct copy_in *out)
 
 static void send_pull(struct replica *r, bool again)
 {
-    struct copy_pull m = {.copy = r->copy.copy, .index = r->copy.next.index, .first = r->copy.next.first,
-                          .sum = r->copy.next.sum, .items = r->copy.next.items, .again = again};
+    struct copy_pull m = {.copy = r->copy.copy,
+                          .index = r->copy.next.index,
+                          .first = r->copy.next.first,
+                          .sum = r->copy.next.sum,
+                          .items = r->copy.next.items,
+                          .again = again};
     buffer_clear(&r->scratch);
     copy_pull_write(&r->scratch, &m);
     r->copy.touched_ns = r->now.mono_ns;
@@ -285,7 +289,8 @@ struct ledger_merge {
 /* The column as object_holds() wants it: no data for what is in none. */
 static struct slice column_of(const struct ledger_entry *e)
 {
-    return e->column.length > 0 || e->kind == LEDGER_COLUMN ? slice_of(e->column.data, e->column.length) : slice_of(NULL, 0);
+    return e->column.length > 0 || e->kind == LEDGER_COLUMN ? slice_of(e->column.data, e->column.length)
+                                                            : slice_of(NULL, 0);
 }
 
 static bool they_hold(const struct ledger_merge *m, const struct ledger_entry *e)
@@ -370,8 +375,8 @@ static void withdraw_own_entries(struct ledger_merge *m, uint64_t lsn)
     memory_free(m->withdraw);
 }
 
-/* Take those of their entries that we don't cover, and those whose write only we still hold. What we cover, hold no more
- * and have no entry of, was replaced here. object_merge() then finds in the ledger which writes lost there. */
+/* Take those of their entries that we don't cover, and those whose write only we still hold. What we cover, hold no
+ * more and have no entry of, was replaced here. object_merge() then finds in the ledger which writes lost there. */
 static void take_their_entries(struct ledger_merge *m, bool *out_taken, uint64_t lsn)
 {
     struct replica *r = m->replica;
@@ -382,7 +387,8 @@ static void take_their_entries(struct ledger_merge *m, bool *out_taken, uint64_t
         void *object;
         bool ok = entry_of(key, bytes, &object, &e);
         ASSERT(ok); /* check_groups() decoded it */
-        struct ledger_place place = {.dot = e.dot, .key_hash = m->theirs->hash, .column_hash = replica__column_hash(e.column)};
+        struct ledger_place place = {
+            .dot = e.dot, .key_hash = m->theirs->hash, .column_hash = replica__column_hash(e.column)};
         bool had = ledger_find(r, &place) != NULL;
         out_taken[i] = !had && (!vv_covers(m->ours_clock, e.dot) || (we_hold(r, &e) && !they_hold(m, &e)));
         if (had || out_taken[i]) (void)replica__ledger_take(r, key, bytes, lsn);
@@ -403,7 +409,8 @@ static void return_shown_entries(struct ledger_merge *m, const bool *taken, uint
         void *object;
         bool ok = entry_of(key, bytes, &object, &e);
         ASSERT(ok);
-        struct ledger_place place = {.dot = e.dot, .key_hash = m->theirs->hash, .column_hash = replica__column_hash(e.column)};
+        struct ledger_place place = {
+            .dot = e.dot, .key_hash = m->theirs->hash, .column_hash = replica__column_hash(e.column)};
         struct store_item *item = we_show(r, &e) ? ledger_find(r, &place) : NULL;
         if (item) replica__ledger_remove_item(r, item, lsn);
         memory_free(object);
@@ -454,7 +461,11 @@ static void merge_hash(struct replica *r, uint64_t hash, const struct copied_gro
     uint64_t keys = theirs ? theirs->count[SPACE_DATA] : 0, entries = theirs ? theirs->count[SPACE_LEDGER] : 0;
     struct object **states = memory_zalloc(keys + 1, sizeof *states);
     bool *taken = memory_zalloc(entries + 1, sizeof *taken);
-    struct ledger_merge m = {.replica = r, .hash = hash, .theirs = theirs, .states = states, .ours_clock = &ours_clock,
+    struct ledger_merge m = {.replica = r,
+                             .hash = hash,
+                             .theirs = theirs,
+                             .states = states,
+                             .ours_clock = &ours_clock,
                              .theirs_clock = &c->clock};
     struct reader pairs = reader_of(theirs ? theirs->pairs[SPACE_DATA] : slice_of(NULL, 0));
     for (uint64_t i = 0; i < keys; i++) {
@@ -545,8 +556,8 @@ static void log_join(struct replica *r)
     vv_write(&r->scratch, &r->copy.snapshot);
     uint64_t lsn;
     struct log_location at;
-    if (log_append_reserved(r->log, r->config.table, r->config.partition, LOG_CLOCK_JOIN, buffer_slice(&r->scratch), &lsn,
-                            &at) != STATUS_OK) {
+    if (log_append_reserved(r->log, r->config.table, r->config.partition, LOG_CLOCK_JOIN, buffer_slice(&r->scratch),
+                            &lsn, &at) != STATUS_OK) {
         return; /* replica__copy_in_check() tries again */
     }
     struct vv snapshot;
@@ -574,8 +585,7 @@ static void accept_chunk(struct replica *r, const struct copy_chunk *c, struct s
     }
     uint64_t lsn;
     struct log_location at;
-    enum status status =
-        log_append(r->log, r->config.table, r->config.partition, LOG_COPY_OBJECT, body, &lsn, &at);
+    enum status status = log_append(r->log, r->config.table, r->config.partition, LOG_COPY_OBJECT, body, &lsn, &at);
     if (status != STATUS_OK) return; /* asked for again by replica__copy_in_check() */
     bool ok = replica__merge_chunk(r, c, lsn);
     ASSERT(ok);
@@ -596,8 +606,9 @@ enum status replica__on_copy_chunk(struct replica *r, struct peer *p, struct sli
     if (status == STATUS_OK && in->active && !in->complete && in->source == p->node && chunk.source == p->node &&
         chunk.copy == in->copy && chunk.index == in->next.index && in->fetching == 0) {
         uint64_t items = 0;
-        if (chunk.first != in->next.first || !vv_equal(&chunk.snapshot, &in->snapshot) || !check_groups(&chunk, &items) ||
-            chunk.items != in->next.items + items || chunk.sum != hash_bytes(chunk.groups, in->next.sum)) {
+        if (chunk.first != in->next.first || !vv_equal(&chunk.snapshot, &in->snapshot) ||
+            !check_groups(&chunk, &items) || chunk.items != in->next.items + items ||
+            chunk.sum != hash_bytes(chunk.groups, in->next.sum)) {
             status = STATUS_MALFORMED;
         } else {
             replica__rejoin_as_new(r, vv_get(&chunk.clock, r->id));

@@ -1,10 +1,10 @@
-/* copy_source.c: the sending side of a full copy: everything this partition holds, in hash order, in bounded chunks, to a
- * peer whose missing deltas are gone here. What makes it safe is told in copy_receive.c.
+/* copy_source.c: the sending side of a full copy: everything this partition holds, in hash order, in bounded chunks, to
+ * a peer whose missing deltas are gone here. What makes it safe is told in copy_receive.c.
  *
- * The snapshot S0 is our durable clock when the session begins; from then on the peer holds our delta logs from S0 (N2),
- * so that after the copy it catches up by deltas. Objects go on changing meanwhile: each chunk names the clock as of which
- * it was built, and leaves once everything in it is durable (P2). A chunk builds only on what the peer says it has, so the
- * session survives losses on either side.
+ * The snapshot S0 is our durable clock when the session begins; from then on the peer holds our delta logs from S0
+ * (N2), so that after the copy it catches up by deltas. Objects go on changing meanwhile: each chunk names the clock as
+ * of which it was built, and leaves once everything in it is durable (P2). A chunk builds only on what the peer says it
+ * has, so the session survives losses on either side.
  *
  * A source may itself be receiving a copy. Then parts of its key space are ahead of its clock; a chunk stays within one
  * such part and names the clock of that part.
@@ -24,7 +24,8 @@ enum {
     COPY_BLOCKED_MAX = 4, /* attempts after which what is fetched is sent one by one */
     COPY_OFFER_MS = 2000,
     COPY_IDLE_MS_MAX = 60000,
-    COPY_SPAN_BITS = 60, /* a chunk speaks for at most 1/16 of the hashes: the receiver may hold far more there than we */
+    COPY_SPAN_BITS =
+        60, /* a chunk speaks for at most 1/16 of the hashes: the receiver may hold far more there than we */
 };
 
 /* ---- the session ---- */
@@ -74,8 +75,8 @@ void replica__copy_check(struct replica *r, struct peer *p)
 
 /* ---- building a chunk ---- */
 
-/* What the next chunk speaks for: the data items of [first, last], and the hashes there that have ledger entries. It ends
- * before the first hash of which anything is cold; when nothing is before that, it is blocked. */
+/* What the next chunk speaks for: the data items of [first, last], and the hashes there that have ledger entries. It
+ * ends before the first hash of which anything is cold; when nothing is before that, it is blocked. */
 struct gathered {
     uint64_t last; /* inclusive */
     struct store_item **items;
@@ -302,8 +303,14 @@ static bool finish_chunk(struct replica *r, struct copy_out *copy, const struct 
     const struct vv *ahead = range_clocks_at(&r->ahead, copy->next.first);
     if (ahead) vv_merge(&clock, ahead);
     struct copy_chunk chunk = {
-        .copy = copy->copy, .index = copy->next.index, .source = r->config.self, .snapshot = copy->snapshot,
-        .clock = clock, .first = copy->next.first, .last = g->last, .items = items,
+        .copy = copy->copy,
+        .index = copy->next.index,
+        .source = r->config.self,
+        .snapshot = copy->snapshot,
+        .clock = clock,
+        .first = copy->next.first,
+        .last = g->last,
+        .items = items,
         .sum = hash_bytes(buffer_slice(&groups), copy->next.sum),
     };
     buffer_clear(&copy->chunk);
@@ -312,7 +319,8 @@ static bool finish_chunk(struct replica *r, struct copy_out *copy, const struct 
     buffer_deinit(&groups);
     vv_deinit(&clock);
     copy->held_lsn = r->last_lsn;
-    copy->next = (struct copy_place){.index = chunk.index + 1, .first = chunk.last + 1, .sum = chunk.sum, .items = items};
+    copy->next =
+        (struct copy_place){.index = chunk.index + 1, .first = chunk.last + 1, .sum = chunk.sum, .items = items};
     copy->finished = chunk.last == UINT64_MAX;
     return true;
 }

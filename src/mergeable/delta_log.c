@@ -59,7 +59,8 @@ void delta_log_append(struct delta_log *d, uint64_t counter, struct log_location
 
 void delta_log_restore(struct delta_log *d, uint64_t counter, struct log_location at, uint64_t stamp)
 {
-    if (d->count == 0 || counter > d->first + d->count) forget_all(d, counter); /* a jump, as delta_log_append() saw it */
+    if (d->count == 0 || counter > d->first + d->count)
+        forget_all(d, counter); /* a jump, as delta_log_append() saw it */
     if (counter < d->first) {
         uint32_t more = (uint32_t)(d->first - counter);
         reserve(d, more);

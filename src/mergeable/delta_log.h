@@ -16,11 +16,11 @@ struct delta_entry {
 };
 
 struct delta_log {
-    uint64_t first;        /* counter of the first entry; 0 while nothing was ever added */
+    uint64_t first; /* counter of the first entry; 0 while nothing was ever added */
     struct delta_entry *entries;
     uint32_t head, count, capacity; /* used: entries[head .. head + count) */
-    uint64_t bytes_before; /* payload bytes ever added before `first` */
-    uint64_t bytes_end;    /* payload bytes ever added */
+    uint64_t bytes_before;          /* payload bytes ever added before `first` */
+    uint64_t bytes_end;             /* payload bytes ever added */
 };
 
 void delta_log_deinit(struct delta_log *d);

@@ -124,7 +124,8 @@ void replica__expire(struct replica *r)
         if (r->expiry_count == 0 || r->expiry[0].at_ms > r->now.wall_ms) return;
         struct expiry_entry due = heap_pop(r);
         uint64_t queued;
-        if (!hash_map_get(&r->expiry_keys, due.hash, &queued) || queued != due.at_ms) continue; /* a later entry replaced it */
+        if (!hash_map_get(&r->expiry_keys, due.hash, &queued) || queued != due.at_ms)
+            continue; /* a later entry replaced it */
         hash_map_remove(&r->expiry_keys, due.hash);
         expire_key(r, due.hash);
     }

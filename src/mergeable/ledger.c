@@ -1,13 +1,12 @@
 /* ledger.c: the conflict ledger of a partition (S13): what was acknowledged, is not visible, and nobody replaced.
  *
- * An entry lives in its own space of the store, written back in the same batch as the data (S3), so that it is as durable
- * as the winner. Entries come and go by the events of object_apply() and object_merge() alone, in log order: a replay
- * makes the same ledger.
+ * An entry lives in its own space of the store, written back in the same batch as the data (S3), so that it is as
+ * durable as the winner. Entries come and go by the events of object_apply() and object_merge() alone, in log order: a
+ * replay makes the same ledger.
  *
- * K1  Item key: key hash, dot, column hash, 32 bytes, big endian; the store hash is a hash of all of it. Every entry is in
- *     the index by key (ledger_index.h) and every place in the index is an entry.
- * K2  Which entries there are is a function of the set of applied writes. The winner an entry names is not: it is the one
- *     that was met here first.
+ * K1  Item key: key hash, dot, column hash, 32 bytes, big endian; the store hash is a hash of all of it. Every entry is
+ * in the index by key (ledger_index.h) and every place in the index is an entry. K2  Which entries there are is a
+ * function of the set of applied writes. The winner an entry names is not: it is the one that was met here first.
  */
 #include "mergeable/replica_internal.h"
 
@@ -112,7 +111,8 @@ static bool entry_read(struct slice bytes, struct ledger_entry *out)
 {
     struct reader r = reader_of(bytes);
     uint8_t version = read_u8(&r), state = read_u8(&r), reason = read_u8(&r), kind = read_u8(&r);
-    struct ledger_entry e = {.state = (enum ledger_state)state, .reason = (enum ledger_reason)reason, .kind = (enum ledger_kind)kind};
+    struct ledger_entry e = {
+        .state = (enum ledger_state)state, .reason = (enum ledger_reason)reason, .kind = (enum ledger_kind)kind};
     e.stamp = read_varint(&r);
     e.winner = dot_read(&r);
     e.key = read_bytes(&r);
@@ -180,8 +180,15 @@ void replica__ledger_add(struct replica *r, struct slice key, uint64_t hash, con
     struct ledger_place place = {.dot = e->dot, .key_hash = hash, .column_hash = replica__column_hash(e->column)};
     if (ledger_find(r, &place)) return;
     struct ledger_entry entry = {
-        .dot = e->dot, .stamp = e->stamp, .reason = e->reason, .kind = e->kind, .state = LEDGER_OPEN,
-        .winner = e->winner, .key = key, .column = e->column, .value = e->value,
+        .dot = e->dot,
+        .stamp = e->stamp,
+        .reason = e->reason,
+        .kind = e->kind,
+        .state = LEDGER_OPEN,
+        .winner = e->winner,
+        .key = key,
+        .column = e->column,
+        .value = e->value,
     };
     buffer_clear(&r->scratch);
     entry_write(&r->scratch, &entry);
@@ -222,7 +229,8 @@ static void withdraw_place(struct replica *r, struct slice key, const struct led
     if (e->kind == 0) replica__account_withdrawn(r, key, place->key_hash, place->dot);
 }
 
-void replica__ledger_withdraw(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e, uint64_t lsn)
+void replica__ledger_withdraw(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e,
+                              uint64_t lsn)
 {
     struct ledger_place place = {.dot = e->dot, .key_hash = hash, .column_hash = replica__column_hash(e->column)};
     if (!e->every_column) {
@@ -248,7 +256,8 @@ bool replica__ledger_take(struct replica *r, struct slice item_key, struct slice
 
 /* ---- all entries of one key ---- */
 
-void replica__ledger_visit(struct replica *r, uint64_t hash, void (*visit)(void *user, struct store_item *item), void *user)
+void replica__ledger_visit(struct replica *r, uint64_t hash, void (*visit)(void *user, struct store_item *item),
+                           void *user)
 {
     uint32_t count;
     const struct ledger_place *places = ledger_index_of_key(&r->ledger_keys, hash, &count);
@@ -347,8 +356,9 @@ bool replica__ledger_mark_is_cold(struct replica *r, const struct write *w, uint
 void ledger_id_format(const struct replica *r, const struct ledger_entry *e, char out[LEDGER_ID_BYTES_MAX])
 {
     (void)snprintf(out, LEDGER_ID_BYTES_MAX, "%llx.%x.%llx.%llx.%llx.%llx", (unsigned long long)r->config.table,
-                   (unsigned)r->config.partition, (unsigned long long)e->dot.replica, (unsigned long long)e->dot.counter,
-                   (unsigned long long)hash_key(e->key), (unsigned long long)replica__column_hash(e->column));
+                   (unsigned)r->config.partition, (unsigned long long)e->dot.replica,
+                   (unsigned long long)e->dot.counter, (unsigned long long)hash_key(e->key),
+                   (unsigned long long)replica__column_hash(e->column));
 }
 
 enum { ID_FIELDS = 6 };

@@ -60,7 +60,9 @@ void ledger_index_remove(struct ledger_index *x, const struct ledger_place *plac
     struct ledger_of_key *k = of_key(x, place->key_hash);
     ASSERT(k);
     uint32_t at = 0;
-    while (at < k->count && !(dot_equal(k->places[at].dot, place->dot) && k->places[at].column_hash == place->column_hash)) at++;
+    while (at < k->count &&
+           !(dot_equal(k->places[at].dot, place->dot) && k->places[at].column_hash == place->column_hash))
+        at++;
     ASSERT(at < k->count);
     k->places[at] = k->places[--k->count];
     if (k->count > 0) return;

@@ -1,6 +1,6 @@
 /* ledger_index.h: which ledger entries a key has. Entries are spread over their space by a hash of their own, so that a
- * key with a hundred thousand of them costs no more than any other; this finds them by key, for restore marks and copies.
- * In memory only, made anew from the item keys at each start.
+ * key with a hundred thousand of them costs no more than any other; this finds them by key, for restore marks and
+ * copies. In memory only, made anew from the item keys at each start.
  */
 #ifndef MERIDIAN_MERGEABLE_LEDGER_INDEX_H
 #define MERIDIAN_MERGEABLE_LEDGER_INDEX_H

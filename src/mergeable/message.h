@@ -27,7 +27,7 @@ enum {
 };
 
 struct clock_message {
-    uint64_t life;           /* drawn at each start of the sender: within one life `sequence` orders its reports */
+    uint64_t life; /* drawn at each start of the sender: within one life `sequence` orders its reports */
     uint64_t sequence;
     uint8_t flags;
     uint64_t wall_ms;
@@ -66,7 +66,7 @@ MUST_USE enum status copy_pull_read(struct slice body, struct copy_pull *out);
 struct copy_chunk {
     uint64_t copy;
     uint64_t index;
-    uint16_t source;      /* node number */
+    uint16_t source; /* node number */
     struct vv snapshot;
     struct vv clock;      /* the source's applied clock, as of which every state in the chunk is complete */
     uint64_t first, last; /* the hashes it speaks for, both inclusive: absent ones are absent at the source */

@@ -1,5 +1,5 @@
-/* meta.c: the partition's record beside its items, written back in one batch with them (S3): identity, clock, marks, the
- * state of a copy, the account. With the items it is the partition as of last_lsn; the log is replayed from there.
+/* meta.c: the partition's record beside its items, written back in one batch with them (S3): identity, clock, marks,
+ * the state of a copy, the account. With the items it is the partition as of last_lsn; the log is replayed from there.
  */
 #include "mergeable/replica_internal.h"
 

@@ -1,8 +1,8 @@
 /* peers.c: who gets which delta when, and what the log still has to hold for whom.
  *
  * A peer's backlog is no queue: it is what its last report does not cover, found in the delta logs. Own dots go out as
- * soon as they are durable here (P2). A third party's dots are the third party's to send; only when a peer's reports lack
- * them for a while do we relay, so that a cut between two others, or one way of it, is bridged.
+ * soon as they are durable here (P2). A third party's dots are the third party's to send; only when a peer's reports
+ * lack them for a while do we relay, so that a cut between two others, or one way of it, is bridged.
  *
  * N1  sent >= acked, for each peer and origin; what lies between is in flight and bounded by the window.
  * N2  A delta leaves the index when every other member's report covers it, or when those whose report does not are
@@ -17,10 +17,10 @@ enum {
     PEER_CHECK_MS = 100,
     RESEND_MS_MIN = 1000,
     RESEND_MS_MAX = 16000,
-    RELAY_GRACE_MS = 300,     /* plus twice the round trip, plus a stagger by rank */
+    RELAY_GRACE_MS = 300, /* plus twice the round trip, plus a stagger by rank */
     RELAY_STAGGER_MS = 250,
-    RELAY_ASK_MS = 200,       /* between two requests for the report that decides */
-    COPY_GRACE_MS = 5000,     /* a third party's trimmed dots: somebody else may still have them */
+    RELAY_ASK_MS = 200,   /* between two requests for the report that decides */
+    COPY_GRACE_MS = 5000, /* a third party's trimmed dots: somebody else may still have them */
 };
 
 void replica__peer_deinit(struct peer *p)
@@ -148,7 +148,8 @@ static bool pump_origin(struct replica *r, struct peer *p, uint32_t index)
     const struct origin *o = &r->origins[index];
     struct position *at = &p->positions[index];
     replica__settle(r, p, index);
-    if (at->acked + 1 < o->deltas.first || at->acked < vv_get(&r->collected, o->replica)) return true; /* a copy first */
+    if (at->acked + 1 < o->deltas.first || at->acked < vv_get(&r->collected, o->replica))
+        return true; /* a copy first */
 #ifdef PLANTED_BUG_UNSYNCED_DELTA_SENT
     uint64_t durable = vv_get(&r->applied, o->replica);
 #else
@@ -227,8 +228,8 @@ static void log_mark(struct replica *r, struct peer *p, bool marked)
     write_u8(&r->scratch, marked ? 1 : 0);
     uint64_t lsn;
     struct log_location at;
-    if (log_append_reserved(r->log, r->config.table, r->config.partition, LOG_REPAIR_MARK, buffer_slice(&r->scratch), &lsn,
-                            &at) != STATUS_OK) {
+    if (log_append_reserved(r->log, r->config.table, r->config.partition, LOG_REPAIR_MARK, buffer_slice(&r->scratch),
+                            &lsn, &at) != STATUS_OK) {
         return; /* checked again soon */
     }
     bool ok = replica__apply_mark(r, buffer_slice(&r->scratch), lsn);
@@ -288,9 +289,9 @@ static uint64_t relay_grace_ns(const struct replica *r)
     return MILLISECONDS(RELAY_GRACE_MS) + 2 * slowest + MILLISECONDS(RELAY_STAGGER_MS) * r->rank;
 }
 
-/* Watch one third-party origin for this peer: a sample of what we hold is taken; if a report that the peer made later than
- * that by the grace still lacks it, nobody else brings it there. Lower ranks begin earlier, so that usually one of us
- * relays. The origin may be an earlier incarnation of the peer itself, which lost its disk. */
+/* Watch one third-party origin for this peer: a sample of what we hold is taken; if a report that the peer made later
+ * than that by the grace still lacks it, nobody else brings it there. Lower ranks begin earlier, so that usually one of
+ * us relays. The origin may be an earlier incarnation of the peer itself, which lost its disk. */
 static void check_relay(struct replica *r, struct peer *p, uint32_t index, uint64_t grace_ns)
 {
     struct position *at = &p->positions[index];
@@ -341,11 +342,14 @@ void replica__check_peers(struct replica *r)
 
 /* ---- facts ---- */
 
-uint32_t replica_peers(const struct replica *r, struct replica_now now, struct replica_peer_status out[REPLICA_MEMBERS_MAX])
+uint32_t replica_peers(const struct replica *r, struct replica_now now,
+                       struct replica_peer_status out[REPLICA_MEMBERS_MAX])
 {
     for (uint32_t i = 0; i < r->peers_count; i++) {
         const struct peer *p = &r->peers[i];
-        struct replica_peer_status s = {.node = p->node, .connected = p->connected, .needs_repair = p->marked,
+        struct replica_peer_status s = {.node = p->node,
+                                        .connected = p->connected,
+                                        .needs_repair = p->marked,
                                         .copying = p->copy.active && p->copy.pulled};
         for (uint32_t k = 0; k < r->origins_count; k++) {
             const struct delta_log *d = &r->origins[k].deltas;

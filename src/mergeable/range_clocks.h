@@ -1,7 +1,8 @@
-/* range_clocks.h: while a full copy comes in, parts of the key space are ahead of the partition's clock. This holds, for
- * ranges of key hashes, the clock of the states that were merged there (copy_receive.c tells why).
+/* range_clocks.h: while a full copy comes in, parts of the key space are ahead of the partition's clock. This holds,
+ * for ranges of key hashes, the clock of the states that were merged there (copy_receive.c tells why).
  *
- * G1  Ranges are sorted by their last hash, without gaps, and end at UINT64_MAX; an empty list means "nothing is ahead".
+ * G1  Ranges are sorted by their last hash, without gaps, and end at UINT64_MAX; an empty list means "nothing is
+ * ahead".
  */
 #ifndef MERIDIAN_MERGEABLE_RANGE_CLOCKS_H
 #define MERIDIAN_MERGEABLE_RANGE_CLOCKS_H

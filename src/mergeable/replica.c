@@ -1,14 +1,13 @@
 /* replica.c: the life of one replica, its local writes, and what durability releases.
  *
- * The order of one local write: room in the log, dot and stamp, the record, the state. Nothing can fail after the record
- * is taken. The reply, the deltas to peers and the notices wait until the record is durable (P2, S4).
+ * The order of one local write: room in the log, dot and stamp, the record, the state. Nothing can fail after the
+ * record is taken. The reply, the deltas to peers and the notices wait until the record is durable (P2, S4).
  *
  * The applied clock counts what state includes; the durable clock follows it, record by record, as the log's sync
  * advances. Peers only ever hear of the durable one.
  */
 #include "mergeable/replica_internal.h"
 
-#include "base/hash.h"
 #include "base/memory.h"
 
 enum {
@@ -155,7 +154,7 @@ static void rebuild_deps(struct replica *r)
 
 /* ---- identity (P1) ---- */
 
-static void take_incarnation(struct replica *r, uint64_t id)
+void replica__take_incarnation(struct replica *r, uint64_t id)
 {
     r->id = id;
     r->counter = vv_get(&r->applied, id);
@@ -181,13 +180,13 @@ void replica__draw_incarnation(struct replica *r)
     write_u8(&r->scratch, r->joining ? 1 : 0);
     uint64_t lsn;
     struct log_location at;
-    if (log_append_reserved(r->log, r->config.table, r->config.partition, LOG_INCARNATION, buffer_slice(&r->scratch), &lsn,
-                            &at) != STATUS_OK) {
+    if (log_append_reserved(r->log, r->config.table, r->config.partition, LOG_INCARNATION, buffer_slice(&r->scratch),
+                            &lsn, &at) != STATUS_OK) {
         return;
     }
     r->last_lsn = lsn;
     store_meta_changed(r->partition, lsn);
-    take_incarnation(r, id);
+    replica__take_incarnation(r, id);
     r->rejoining = false;
 }
 
@@ -271,7 +270,8 @@ static struct replica *replica_new(const struct replica_config *config)
     return r;
 }
 
-enum status replica_open(const struct replica_config *config, struct slice meta, bool fresh_folder, struct replica **out)
+enum status replica_open(const struct replica_config *config, struct slice meta, bool fresh_folder,
+                         struct replica **out)
 {
     struct replica *r = replica_new(config);
     r->joining = fresh_folder;
@@ -361,97 +361,6 @@ void replica_start(struct replica *r, struct log *log, struct replica_now now)
     stability_on_report(r->stability, r->config.self, &r->durable, &r->durable);
 }
 
-/* ---- replay ---- */
-
-static void replay_write(struct replica *r, const struct log_record *record)
-{
-    struct write *w = &r->incoming;
-    if (write_decode(record->payload, w) != STATUS_OK) {
-        PANIC("log record %llu of table %llx: a write that does not decode", (unsigned long long)record->lsn,
-              (unsigned long long)record->table);
-    }
-    hlc_observe(r->config.hlc, w->stamp);
-    struct origin *o = replica__origin(r, w->dot.replica);
-    if (r->peers_count > 0) delta_log_restore(&o->deltas, w->dot.counter, record->at, w->stamp);
-    if (vv_covers(&r->applied, w->dot)) return;
-    if (vv_get(&r->applied, w->dot.replica) + 1 != w->dot.counter || !vv_covers_all(&r->applied, &w->deps)) {
-        char dot[DOT_TEXT_BYTES];
-        dot_format(w->dot, dot);
-        PANIC("log record %llu of table %llx: write %s before its causes; of its origin %llu writes are here", (unsigned long long)record->lsn,
-              (unsigned long long)record->table, dot, (unsigned long long)vv_get(&r->applied, w->dot.replica));
-    }
-    uint64_t hash = hash_key(w->key);
-    if (w->dot.replica == r->id) {
-        r->counter = w->dot.counter;
-        replica__account_accept(r, w);
-    }
-    if (!replica__is_ahead(r, hash, w->dot)) {
-        struct store_item *item = store_find(r->data, w->key, hash);
-        replica__warm_now(r, r->data, item);
-        replica__apply(r, w, hash, item, record->lsn);
-    } else {
-        store_meta_changed(r->partition, record->lsn);
-    }
-    replica__count_applied(r, w->dot, record->lsn);
-    range_clocks_forget(&r->ahead, &r->applied);
-}
-
-static void replay_incarnation(struct replica *r, const struct log_record *record)
-{
-    struct reader reader = reader_of(record->payload);
-    uint64_t before = read_u64(&reader), after = read_u64(&reader);
-    bool joining = read_u8(&reader) == 1;
-    if (!reader_finished(&reader)) PANIC("log record %llu: damaged incarnation", (unsigned long long)record->lsn);
-    if (before != r->id) return; /* a copy that a reclaim made of an older one */
-    take_incarnation(r, after);
-    r->joining = joining;
-}
-
-static void replay_chunk(struct replica *r, const struct log_record *record)
-{
-    struct copy_chunk chunk;
-    copy_chunk_init(&chunk);
-    if (copy_chunk_read(record->payload, &chunk) != STATUS_OK || !replica__merge_chunk(r, &chunk, record->lsn)) {
-        PANIC("log record %llu: a damaged chunk of a full copy", (unsigned long long)record->lsn);
-    }
-    copy_chunk_deinit(&chunk);
-}
-
-static void replay_join(struct replica *r, const struct log_record *record)
-{
-    struct vv clock;
-    vv_init(&clock);
-    struct reader reader = reader_of(record->payload);
-    if (vv_read(&reader, &clock) != STATUS_OK || !reader_finished(&reader)) {
-        PANIC("log record %llu: a damaged clock", (unsigned long long)record->lsn);
-    }
-    replica__copy_in_finish(r, &clock, record->lsn);
-    vv_deinit(&clock);
-}
-
-void replica_replay(struct replica *r, const struct log_record *record)
-{
-    ASSERT(!r->started);
-    if (record->kind == LOG_WRITE) {
-        replay_write(r, record); /* also when meta covers it: the delta index is not at rest */
-        return;
-    }
-    if (record->lsn <= r->meta_lsn) return;
-    store_meta_changed(r->partition, record->lsn);
-    switch ((enum replica_log_kind)record->kind) {
-    case LOG_INCARNATION: replay_incarnation(r, record); break;
-    case LOG_CLOCK_JOIN: replay_join(r, record); break;
-    case LOG_COPY_OBJECT: replay_chunk(r, record); break;
-    case LOG_REPAIR_MARK:
-        if (!replica__apply_mark(r, record->payload, record->lsn)) {
-            PANIC("log record %llu: a damaged repair mark", (unsigned long long)record->lsn);
-        }
-        break;
-    case LOG_WRITE: break;
-    }
-    r->last_lsn = record->lsn;
-}
-
 /* ---- local writes ---- */
 
 static size_t write_bytes_max(const struct write *w)
@@ -482,10 +391,11 @@ enum write_outcome replica_write(struct replica *r, struct write *w, uint64_t ke
     vv_copy(&w->deps, &r->deps);
 
     enum status status;
-    struct buffer *payload = log_begin(r->log, r->config.table, r->config.partition, LOG_WRITE, write_bytes_max(w), &status);
+    struct buffer *payload =
+        log_begin(r->log, r->config.table, r->config.partition, LOG_WRITE, write_bytes_max(w), &status);
     if (!payload) return outcome_of(status);
-    /* Exceeds all that is here (S5): the clock observed every stamp when it was applied, copied, replayed or, from meta,
-     * found at rest. */
+    /* Exceeds all that is here (S5): the clock observed every stamp when it was applied, copied, replayed or, from
+     * meta, found at rest. */
     w->stamp = hlc_next(r->config.hlc, now.wall_ms);
 #ifdef PLANTED_BUG_STAMP_NOT_ABOVE
     w->stamp = stamp_of_ms(now.wall_ms);
@@ -560,7 +470,8 @@ void replica_on_peer_writable(struct replica *r, uint16_t node, struct replica_n
     if (p) replica__pump(r, p);
 }
 
-enum status replica_on_message(struct replica *r, uint16_t node, uint8_t message, struct slice body, struct replica_now now)
+enum status replica_on_message(struct replica *r, uint16_t node, uint8_t message, struct slice body,
+                               struct replica_now now)
 {
     r->now = now;
     struct peer *p = replica__peer(r, node);
@@ -690,8 +601,8 @@ bool replica_write_back(struct replica *r)
 
 void replica_check(const struct replica *r)
 {
-    ASSERT(vv_get(&r->applied, r->id) == r->counter);        /* P1 */
-    ASSERT(vv_covers_all(&r->applied, &r->durable));         /* P2 */
+    ASSERT(vv_get(&r->applied, r->id) == r->counter); /* P1 */
+    ASSERT(vv_covers_all(&r->applied, &r->durable));  /* P2 */
     ASSERT(vv_get(&r->deps, r->id) == 0);
     for (uint32_t i = 0; i < r->origins_count; i++) {
         const struct origin *o = &r->origins[i];

@@ -1,8 +1,9 @@
 /* replica_internal.h: the parts of one replica, shared by the files of this room only.
  *
- *   replica.c       life, local write, durability, the tick           apply.c         a write or merged state -> store, ledger
- *   delivery.c      remote writes, causal buffer                      meta.c          what is written back beside the items
- *   peers.c         sending: windows, resends, relay, backlog marks   report.c        clocks said and heard
+ *   replica.c       life, local write, durability, the tick           replay.c        the log again, after a start
+ *   apply.c         a write or merged state -> store, ledger          drop.c          the end of a dropped table
+ *   delivery.c      remote writes, causal buffer                      meta.c          what is written back beside the
+ * items peers.c         sending: windows, resends, relay, backlog marks   report.c        clocks said and heard
  *   copy_source.c   full copy, sending side                           copy_receive.c  full copy, receiving side (S2)
  *   collect.c       stability-driven collection (S1)                  expiry.c        removal of what expired (S16)
  *   ledger.c        the conflict ledger (S13)                         account.c       each origin counts its own dots
@@ -19,7 +20,7 @@
 #include "mergeable/range_clocks.h"
 #include "mergeable/replica.h"
 
-#define MILLISECONDS(n) ((uint64_t)(n) * 1000000u)
+#define MILLISECONDS(n) ((uint64_t)(n)*1000000u)
 
 /* A write that can't be applied yet: a cause is missing, its item is cold, or the log is full. */
 struct waiting_write {
@@ -38,17 +39,18 @@ struct origin {
 
 /* How far a peer is with one origin. `walked` <= acked is how far acked_bytes was summed up along the delta log. */
 struct position {
-    uint64_t acked;  /* last report */
+    uint64_t acked; /* last report */
     uint64_t walked;
     uint64_t acked_bytes;
-    uint64_t sent;   /* sent, hoped for */
+    uint64_t sent; /* sent, hoped for */
     uint64_t sent_bytes;
     bool relaying;   /* a third party's dots: it got stuck without us (peers.c) */
     uint64_t sample; /* third party: what we held at sample_ns; 0: nothing is watched */
     uint64_t sample_ns;
 };
 
-/* A place within a full copy: the chunk `index` begins at hash `first`, after chunks with `items` and checksum `sum`. */
+/* A place within a full copy: the chunk `index` begins at hash `first`, after chunks with `items` and checksum `sum`.
+ */
 struct copy_place {
     uint64_t index, first, sum, items;
 };
@@ -59,14 +61,14 @@ struct copy_out {
     struct vv snapshot;
     struct copy_place next;
     uint64_t acked_index;
-    bool finished;        /* the last chunk was built */
-    struct buffer chunk;  /* built, waits until held_lsn is durable (P2) */
+    bool finished;       /* the last chunk was built */
+    struct buffer chunk; /* built, waits until held_lsn is durable (P2) */
     uint64_t held_lsn;
-    bool pulled;          /* the receiver took the offer */
-    uint64_t touched_ns;  /* last offer or pull */
-    uint32_t fetching;    /* cold items on their way */
+    bool pulled;            /* the receiver took the offer */
+    uint64_t touched_ns;    /* last offer or pull */
+    uint32_t fetching;      /* cold items on their way */
     uint64_t not_before_ns; /* no new offer before that */
-    uint32_t blocked;     /* attempts to build the next chunk that met only cold items */
+    uint32_t blocked;       /* attempts to build the next chunk that met only cold items */
 };
 
 struct copy_in {
@@ -84,23 +86,23 @@ struct copy_in {
 struct peer {
     uint16_t node;
     bool connected;
-    bool reported;              /* a report came since it connected */
-    uint64_t life, sequence;    /* of its newest report */
-    struct node_clock clock;    /* its newest report */
+    bool reported;           /* a report came since it connected */
+    uint64_t life, sequence; /* of its newest report */
+    struct node_clock clock; /* its newest report */
     uint64_t clock_came_ns;
     struct position *positions; /* by origin index; r->origins_capacity of them */
     uint64_t progress_ns;       /* when its clock last grew, or sending began */
     uint64_t resend_wait_ns;
-    uint64_t round_trip_ns;     /* smoothed; 0: not measured */
-    uint64_t echo_us;           /* its sent_at_us, and when that came */
+    uint64_t round_trip_ns; /* smoothed; 0: not measured */
+    uint64_t echo_us;       /* its sent_at_us, and when that came */
     uint64_t echo_came_ns;
-    uint64_t duplicates;        /* writes from it that we had, since our last report to it */
+    uint64_t duplicates; /* writes from it that we had, since our last report to it */
     bool report_due;
-    bool reply_due;             /* it waits for our report */
-    uint64_t report_ns;         /* our last report to it */
-    uint64_t unsettled_ns;      /* since when something is unconfirmed between us; 0: nothing is */
-    bool reading;               /* a delta is being read back from the log for it */
-    bool marked;                /* needs repair; durable once mark_lsn is */
+    bool reply_due;        /* it waits for our report */
+    uint64_t report_ns;    /* our last report to it */
+    uint64_t unsettled_ns; /* since when something is unconfirmed between us; 0: nothing is */
+    bool reading;          /* a delta is being read back from the log for it */
+    bool marked;           /* needs repair; durable once mark_lsn is */
     uint64_t mark_lsn;
     struct copy_out copy;
 };
@@ -123,7 +125,7 @@ struct notice;
 struct wait {
     struct list_node node; /* in replica->waits */
     struct replica *replica;
-    uint16_t peer;         /* whom it is for; 0: delivery */
+    uint16_t peer; /* whom it is for; 0: delivery */
     uint64_t origin, counter;
     void (*done)(struct replica *r, const struct wait *w, enum status status, struct slice payload);
 };
@@ -144,27 +146,27 @@ struct replica {
 
     /* identity and clocks */
     uint64_t id;
-    uint64_t counter;        /* of the newest own dot */
-    bool rejoining;          /* P1: a new incarnation has to be logged before the next local write */
+    uint64_t counter; /* of the newest own dot */
+    bool rejoining;   /* P1: a new incarnation has to be logged before the next local write */
     struct vv applied;
-    struct vv deps;          /* applied without the own entry: what a local write carries */
+    struct vv deps; /* applied without the own entry: what a local write carries */
     struct vv durable;
     struct pending_ring pending;
     bool durable_grew_remotely; /* a report is due */
-    uint64_t last_lsn;       /* of the newest record of this partition that state includes */
-    uint64_t meta_lsn;       /* last_lsn as found at rest: older records are skipped in a replay */
+    uint64_t last_lsn;          /* of the newest record of this partition that state includes */
+    uint64_t meta_lsn;          /* last_lsn as found at rest: older records are skipped in a replay */
 
     /* origins and peers */
     struct origin *origins;
     uint32_t origins_count, origins_capacity;
     size_t waiting_bytes;
-    bool stalled;            /* the log was full: retry */
+    bool stalled; /* the log was full: retry */
     struct peer peers[REPLICA_MEMBERS_MAX];
     uint32_t peers_count;
-    uint32_t rank;           /* of ours among the members by number */
+    uint32_t rank; /* of ours among the members by number */
     uint64_t mark_sequence;
     uint64_t report_sequence;
-    uint64_t next_check_ns;  /* relay samples, resends, backlog: every PEER_CHECK_NS */
+    uint64_t next_check_ns; /* relay samples, resends, backlog: every PEER_CHECK_NS */
 
     /* joining and copying */
     bool joining;
@@ -175,22 +177,22 @@ struct replica {
 
     /* upkeep */
     struct stability *stability;
-    uint64_t *garbage;       /* ring of key hashes; capacity is a power of two */
+    uint64_t *garbage; /* ring of key hashes; capacity is a power of two */
     uint32_t garbage_head, garbage_count, garbage_capacity;
     struct hash_map garbage_keys; /* those in the ring */
-    uint32_t garbage_due;    /* the first so many belong to the epoch */
-    struct vv epoch;         /* once stable, everything the epoch's keys waited for is */
+    uint32_t garbage_due;         /* the first so many belong to the epoch */
+    struct vv epoch;              /* once stable, everything the epoch's keys waited for is */
     bool epoch_stable;
-    struct vv collected;     /* what was stable whenever something was collected; at rest with what was collected */
+    struct vv collected; /* what was stable whenever something was collected; at rest with what was collected */
     uint64_t epoch_next_ns;
     struct expiry_entry *expiry;
     uint32_t expiry_count, expiry_capacity;
     struct hash_map expiry_keys;
-    bool sweeping;           /* looking through what was there at start for garbage and expiry */
+    bool sweeping; /* looking through what was there at start for garbage and expiry */
     uint64_t sweep_cursor;
     uint32_t sweep_fetching;
 
-    struct notice *notices;  /* in lsn order, oldest first */
+    struct notice *notices; /* in lsn order, oldest first */
     struct notice *notices_last;
     struct replica_account account;
     struct ledger_index ledger_keys;
@@ -208,14 +210,15 @@ struct replica {
 };
 
 /* replica.c */
-struct peer *replica__peer(struct replica *r, uint16_t node); /* NULL: no member, or ourselves */
-struct origin *replica__origin(struct replica *r, uint64_t replica_id);      /* created when new */
+struct peer *replica__peer(struct replica *r, uint16_t node);           /* NULL: no member, or ourselves */
+struct origin *replica__origin(struct replica *r, uint64_t replica_id); /* created when new */
 struct origin *replica__find_origin(const struct replica *r, uint64_t replica_id);
 uint32_t replica__origin_index(const struct replica *r, const struct origin *o);
 void replica__pending_push(struct replica *r, uint64_t lsn, struct dot dot, struct vv *owned_join);
 void replica__count_applied(struct replica *r, struct dot dot, uint64_t lsn);
 void replica__adopt_clock(struct replica *r, const struct vv *clock, uint64_t lsn); /* the join of P3 */
 void replica__draw_incarnation(struct replica *r);
+void replica__take_incarnation(struct replica *r, uint64_t id);        /* it was logged */
 void replica__rejoin_as_new(struct replica *r, uint64_t counter_seen); /* P1 */
 bool replica__is_own_node(const struct replica *r, uint64_t replica_id);
 struct wait *replica__wait_new(struct replica *r, uint16_t peer);
@@ -293,9 +296,11 @@ bool replica__ledger_key_read(struct slice item_key, struct ledger_place *out);
 /* Begin fetching the cold entries that a restore mark names. True when one is on its way: apply the mark later. */
 bool replica__ledger_mark_is_cold(struct replica *r, const struct write *w, uint64_t hash);
 uint64_t replica__column_hash(struct slice column);
-void replica__ledger_add(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e, uint64_t lsn);
+void replica__ledger_add(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e,
+                         uint64_t lsn);
 /* By an event OBJECT_WITHDRAWN: the entry of its dot and column, or all entries of the dot. */
-void replica__ledger_withdraw(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e, uint64_t lsn);
+void replica__ledger_withdraw(struct replica *r, struct slice key, uint64_t hash, const struct object_event *e,
+                              uint64_t lsn);
 void replica__ledger_remove_item(struct replica *r, struct store_item *item, uint64_t lsn);
 /* Take a peer's entry as it is; false when the bytes are damaged. An entry we have keeps the further state. */
 bool replica__ledger_take(struct replica *r, struct slice item_key, struct slice bytes, uint64_t lsn);
@@ -307,12 +312,13 @@ struct ledger_view { /* what object_apply() asks about one key */
 bool replica__ledger_has(void *user, struct dot dot, struct slice column);
 void replica__ledger_open(struct replica *r); /* make the index of what was found at rest */
 /* Every entry of the key hash, cold ones too; `visit` adds and removes none. */
-void replica__ledger_visit(struct replica *r, uint64_t hash, void (*visit)(void *user, struct store_item *item), void *user);
+void replica__ledger_visit(struct replica *r, uint64_t hash, void (*visit)(void *user, struct store_item *item),
+                           void *user);
 
 /* account.c */
 void replica__account_accept(struct replica *r, const struct write *w);
 void replica__account_event(struct replica *r, const struct object_event *e);
-void replica__account_ledger(struct replica *r, struct dot dot, int change);   /* an entry came (1) or went (-1) */
+void replica__account_ledger(struct replica *r, struct dot dot, int change); /* an entry came (1) or went (-1) */
 void replica__account_replaced(struct replica *r, struct dot dot);
 /* An entry that a write observed: replaced, unless the events at hand or the object's state count it already. */
 void replica__account_withdrawn(struct replica *r, struct slice key, uint64_t hash, struct dot dot);

@@ -18,7 +18,8 @@
 static struct replica_now now_of(const struct world_node *n)
 {
     uint64_t ms = n->world->now_ms;
-    return (struct replica_now){.wall_ms = (uint64_t)((int64_t)(1700000000000u + ms) + n->skew_ms), .mono_ns = ms * 1000000u};
+    return (struct replica_now){.wall_ms = (uint64_t)((int64_t)(1700000000000u + ms) + n->skew_ms),
+                                .mono_ns = ms * 1000000u};
 }
 
 static uint16_t number_of(uint8_t index)
@@ -49,8 +50,12 @@ static void send(void *user, uint16_t to_number, uint8_t kind, struct slice body
     struct world_message *m = &w->messages[w->messages_count++];
     *m = (struct world_message){
         .at_ms = w->now_ms + link->latency_ms + (link->jitter_ms ? prng_below(&w->prng, link->jitter_ms) : 0),
-        .sequence = w->sequence++, .from = n->index, .to = to, .kind = kind,
-        .body = memory_alloc(body.length), .length = body.length,
+        .sequence = w->sequence++,
+        .from = n->index,
+        .to = to,
+        .kind = kind,
+        .body = memory_alloc(body.length),
+        .length = body.length,
     };
     if (body.length) memcpy(m->body, body.data, body.length);
 }
@@ -86,7 +91,8 @@ static bool deliver_one(struct world *w)
     w->messages[best] = w->messages[--w->messages_count];
     struct world_node *to = &w->nodes[m.to];
     if (to->running && w->nodes[m.from].running && !w->links[m.from][m.to].cut) {
-        enum status status = replica_on_message(to->replica, number_of(m.from), m.kind, slice_of(m.body, m.length), now_of(to));
+        enum status status =
+            replica_on_message(to->replica, number_of(m.from), m.kind, slice_of(m.body, m.length), now_of(to));
         assert_int_equal(status, STATUS_OK);
     }
     memory_free(m.body);
@@ -137,21 +143,31 @@ void world_open(struct world *w, uint8_t node, bool fresh)
     n->store = store_new(&store_config, &kv);
     assert_int_equal(store_open(n->store, on_partition, n, &error), STATUS_OK);
     struct replica_config config = {
-        .table = WORLD_TABLE, .partition = WORLD_PARTITION, .policy = w->policy, .self = number_of(node),
-        .members_count = w->count, .backlog_bytes_max = w->backlog_bytes_max, .hlc = &n->hlc, .prng = &n->prng,
-        .store = n->store, .effects = {n, send, send_room, notice},
+        .table = WORLD_TABLE,
+        .partition = WORLD_PARTITION,
+        .policy = w->policy,
+        .self = number_of(node),
+        .members_count = w->count,
+        .backlog_bytes_max = w->backlog_bytes_max,
+        .hlc = &n->hlc,
+        .prng = &n->prng,
+        .store = n->store,
+        .effects = {n, send, send_room, notice},
     };
     for (uint8_t i = 0; i < w->count; i++) config.members[i].node = number_of(i);
     assert_int_equal(replica_open(&config, buffer_slice(&n->meta), fresh, &n->replica), STATUS_OK);
-    struct log_config log_config = {.segment_bytes = w->segment_bytes, .bytes_max = 64ull * w->segment_bytes,
-                                    .cache_bytes = w->segment_bytes / 4, .folder_id = 77u + node};
+    struct log_config log_config = {.segment_bytes = w->segment_bytes,
+                                    .bytes_max = 64ull * w->segment_bytes,
+                                    .cache_bytes = w->segment_bytes / 4,
+                                    .folder_id = 77u + node};
     assert_int_equal(log_open(&log_config, &files, on_record, n, &n->log, &error), STATUS_OK);
     buffer_deinit(&error);
     n->running = true;
     n->told_durable = log_durable_lsn(n->log);
     replica_start(n->replica, n->log, now_of(n));
     for (uint8_t i = 0; i < w->count; i++) {
-        if (i != node && w->nodes[i].running && !w->links[i][node].cut && !w->links[node][i].cut) peers_see(w, i, node, true);
+        if (i != node && w->nodes[i].running && !w->links[i][node].cut && !w->links[node][i].cut)
+            peers_see(w, i, node, true);
     }
 }
 
@@ -159,7 +175,8 @@ static void stop(struct world *w, uint8_t node)
 {
     struct world_node *n = &w->nodes[node];
     for (uint8_t i = 0; i < w->count; i++) {
-        if (i != node && w->nodes[i].running) replica_on_peer_down(w->nodes[i].replica, number_of(node), now_of(&w->nodes[i]));
+        if (i != node && w->nodes[i].running)
+            replica_on_peer_down(w->nodes[i].replica, number_of(node), now_of(&w->nodes[i]));
     }
     replica_free(n->replica);
     store_free(n->store);
@@ -196,8 +213,11 @@ void world_wipe(struct world *w, uint8_t node)
 
 void world_init(struct world *w, uint8_t count, enum conflict_policy policy, uint64_t seed)
 {
-    *w = (struct world){.count = count, .policy = policy, .backlog_bytes_max = 8 * 1024 * 1024,
-                        .segment_bytes = 1024 * 1024, .now_ms = 1000};
+    *w = (struct world){.count = count,
+                        .policy = policy,
+                        .backlog_bytes_max = 8 * 1024 * 1024,
+                        .segment_bytes = 1024 * 1024,
+                        .now_ms = 1000};
     prng_init(&w->prng, seed);
     for (uint8_t i = 0; i < count; i++) {
         struct world_node *n = &w->nodes[i];
@@ -326,7 +346,8 @@ void world_assert_equal(struct world *w)
                 struct replica *r = w->nodes[i].replica;
                 struct comparison c = {.other = w->nodes[k].replica, .is_ledger = kind == SPACE_LEDGER};
                 uint64_t cursor = 0;
-                while (store_scan(c.is_ledger ? replica_ledger(r) : replica_data(r), &cursor, 1000, compare_item, &c)) continue;
+                while (store_scan(c.is_ledger ? replica_ledger(r) : replica_data(r), &cursor, 1000, compare_item, &c))
+                    continue;
             }
         }
     }
@@ -356,7 +377,8 @@ void world_write_back(struct world *w, uint8_t node)
     struct world_node *n = &w->nodes[node];
     world_run(w, 5);
     (void)replica_write_back(n->replica);
-    for (int i = 0; i < 1000 && (store_partition_dirty_count(n->replica->partition) > 0 || !store_is_idle(n->store)); i++) {
+    for (int i = 0; i < 1000 && (store_partition_dirty_count(n->replica->partition) > 0 || !store_is_idle(n->store));
+         i++) {
         world_run(w, 1);
     }
     store_flush(n->store);
@@ -469,7 +491,8 @@ struct dot put_column(struct world *w, uint8_t node, const char *key, const char
     draft_begin(&d, WRITE_COLUMNS);
     const struct object *o = object_of(w, node, key);
     if (o) object_observe_column(o, wall(w, node), slice_of_string(column), &d.write.observed);
-    struct column_change change = {.op = COLUMN_SET, .column = slice_of_string(column), .value = slice_of_string(value)};
+    struct column_change change = {
+        .op = COLUMN_SET, .column = slice_of_string(column), .value = slice_of_string(value)};
     write_body_columns(&d.body, &change, 1);
     return draft_issue(&d, w, node, key);
 }
@@ -493,8 +516,9 @@ struct dot increment(struct world *w, uint8_t node, const char *key, int64_t del
     const struct object *o = object_of(w, node, key);
     uint64_t birth, positive, negative;
     struct replica *r = w->nodes[node].replica;
-    assert_int_equal(object_increment_prepare(o ? o : nothing, NULL, replica_id(r), replica_next_counter(r), delta, &birth,
-                                              &positive, &negative), STATUS_OK);
+    assert_int_equal(object_increment_prepare(o ? o : nothing, NULL, replica_id(r), replica_next_counter(r), delta,
+                                              &birth, &positive, &negative),
+                     STATUS_OK);
     object_free(nothing);
     write_body_increment(&d.body, birth, positive, negative);
     return draft_issue(&d, w, node, key);
@@ -503,8 +527,10 @@ struct dot increment(struct world *w, uint8_t node, const char *key, int64_t del
 struct dot del(struct world *w, uint8_t node, const char *key)
 {
     static const enum delete_policy policies[] = {
-        [CONFLICT_LWW] = DELETE_BY_STAMP, [CONFLICT_SIBLINGS] = DELETE_CONTESTED,
-        [CONFLICT_UPDATE_WINS] = DELETE_LOSES, [CONFLICT_DELETE_WINS] = DELETE_WINS,
+        [CONFLICT_LWW] = DELETE_BY_STAMP,
+        [CONFLICT_SIBLINGS] = DELETE_CONTESTED,
+        [CONFLICT_UPDATE_WINS] = DELETE_LOSES,
+        [CONFLICT_DELETE_WINS] = DELETE_WINS,
     };
     struct draft d;
     draft_begin(&d, WRITE_DELETE);

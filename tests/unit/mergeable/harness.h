@@ -39,11 +39,11 @@ struct world_node {
     struct hlc hlc;
     struct prng prng;
     int64_t skew_ms;
-    bool stalled;             /* the disk completes nothing */
+    bool stalled; /* the disk completes nothing */
     uint64_t told_durable;
     struct buffer meta;
     uint64_t notices;
-    uint64_t sent[8];         /* messages by kind */
+    uint64_t sent[8]; /* messages by kind */
     uint64_t memory_bytes_max;
 };
 
@@ -59,7 +59,8 @@ struct world {
     struct world_message *messages;
     size_t messages_count, messages_capacity;
     uint64_t sequence;
-    void (*on_send)(struct world *w, uint8_t from, uint8_t to, uint8_t kind, struct slice body); /* a tap; may be NULL */
+    void (*on_send)(struct world *w, uint8_t from, uint8_t to, uint8_t kind,
+                    struct slice body); /* a tap; may be NULL */
 };
 
 void world_init(struct world *w, uint8_t count, enum conflict_policy policy, uint64_t seed);
@@ -71,14 +72,14 @@ bool world_settle(struct world *w, uint64_t ms);
 /* After world_settle(): states and ledgers are equal on all nodes. */
 void world_assert_equal(struct world *w);
 
-void world_cut(struct world *w, uint8_t from, uint8_t to);      /* one way, silently */
-void world_cut_both(struct world *w, uint8_t a, uint8_t b);     /* both ways; both notice */
+void world_cut(struct world *w, uint8_t from, uint8_t to);  /* one way, silently */
+void world_cut_both(struct world *w, uint8_t a, uint8_t b); /* both ways; both notice */
 void world_heal(struct world *w, uint8_t a, uint8_t b);
-void world_crash(struct world *w, uint8_t node);                /* loses what was not synced */
-void world_open(struct world *w, uint8_t node, bool fresh);     /* start again on what the disk holds */
-void world_wipe(struct world *w, uint8_t node);                 /* crash, new empty disk; world_open(…, true) starts it */
-void world_write_back(struct world *w, uint8_t node);           /* write everything back, flushed */
-bool world_reclaim(struct world *w, uint8_t node);              /* the oldest segment; false when only one is left */
+void world_crash(struct world *w, uint8_t node);            /* loses what was not synced */
+void world_open(struct world *w, uint8_t node, bool fresh); /* start again on what the disk holds */
+void world_wipe(struct world *w, uint8_t node);             /* crash, new empty disk; world_open(…, true) starts it */
+void world_write_back(struct world *w, uint8_t node);       /* write everything back, flushed */
+bool world_reclaim(struct world *w, uint8_t node);          /* the oldest segment; false when only one is left */
 
 /* Local writes, as the commands make them. They assert success and return the dot. */
 struct dot put(struct world *w, uint8_t node, const char *key, const char *value);

@@ -1,5 +1,5 @@
-/* test_copy.c: replicas that come back with less than they had, or too late: wiped, rolled back, marked; full copies with
- * everything going on at the same time. */
+/* test_copy.c: replicas that come back with less than they had, or too late: wiped, rolled back, marked; full copies
+ * with everything going on at the same time. */
 #include "base/hash.h"
 #include "mergeable/replica_internal.h"
 #include "tests/unit/mergeable/harness.h"
@@ -188,8 +188,8 @@ static void test_copy_amid_writes_and_crashes(void **state)
     }
 }
 
-/* A lagging replica beyond the backlog bound is marked, durably; the log is trimmed; it comes back by a full copy, keeps
- * what it wrote meanwhile, and the mark goes. */
+/* A lagging replica beyond the backlog bound is marked, durably; the log is trimmed; it comes back by a full copy,
+ * keeps what it wrote meanwhile, and the mark goes. */
 static void test_backlog_bound_marks_and_repairs(void **state)
 {
     (void)state;
@@ -248,8 +248,8 @@ static void test_backlog_bound_marks_and_repairs(void **state)
     world_deinit(&w);
 }
 
-/* S1, word for word: us writes u, receives eu's later delete; all cover the delete, apac drops it, then u arrives late at
- * apac: it must not be back. */
+/* S1, word for word: us writes u, receives eu's later delete; all cover the delete, apac drops it, then u arrives late
+ * at apac: it must not be back. */
 static void test_s1_late_write_after_a_stable_delete(void **state)
 {
     (void)state;

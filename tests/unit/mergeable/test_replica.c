@@ -175,7 +175,8 @@ static void test_causal_delivery_under_reordering(void **state)
         struct world w;
         world_init(&w, 3, CONFLICT_LWW, 100 + seed);
         for (int a = 0; a < 3; a++) {
-            for (int b = 0; b < 3; b++) w.links[a][b] = (struct world_link){.latency_ms = 1, .jitter_ms = 80, .loss_permille = 50};
+            for (int b = 0; b < 3; b++)
+                w.links[a][b] = (struct world_link){.latency_ms = 1, .jitter_ms = 80, .loss_permille = 50};
         }
         for (uint8_t i = 0; i < 3; i++) world_open(&w, i, true);
         world_run(&w, 4000);
@@ -232,7 +233,8 @@ static void random_write(struct world *w, uint8_t node)
     }
 }
 
-/* Random writes, cuts, crashes at any moment, write-backs and reclaims: what was durable is there again, and all agree. */
+/* Random writes, cuts, crashes at any moment, write-backs and reclaims: what was durable is there again, and all agree.
+ */
 static void test_random_restarts(void **state)
 {
     (void)state;

@@ -1,11 +1,11 @@
-/* test_trace.c: the protocol told as scripts, tests/trace/mergeable/<name>.txt: lines that begin with "> " are commands, what
- * follows is everything the replicas then said and answered. MERIDIAN_TRACE_REGENERATE=1 writes the files anew, to be
- * reviewed like prose.
+/* test_trace.c: the protocol told as scripts, tests/trace/mergeable/<name>.txt: lines that begin with "> " are
+ * commands, what follows is everything the replicas then said and answered. MERIDIAN_TRACE_REGENERATE=1 writes the
+ * files anew, to be reviewed like prose.
  *
  *   > put NODE KEY VALUE      > get NODE KEY        > ledger NODE         > run MS
  *   > del NODE KEY            > garbage NODE        > cut A B [one-way]   > heal A B
- *   > crash NODE              > open NODE           > wipe NODE           > forget NODE   (written back, trimmed, reclaimed)
- *   > backup NODE             > rollback NODE
+ *   > crash NODE              > open NODE           > wipe NODE           > forget NODE   (written back, trimmed,
+ * reclaimed) > backup NODE             > rollback NODE
  *
  * Nodes are numbers from 0. A dot is node:counter, with a prime for each later incarnation. Clocks list what is not 0.
  */
@@ -117,15 +117,16 @@ static void tell_chunk(struct slice body)
     struct copy_chunk c;
     copy_chunk_init(&c);
     assert_int_equal(copy_chunk_read(body, &c), STATUS_OK);
-    buffer_append_format(&teller.out, "chunk %llu up to %016llx, %llu items so far, as of ", (unsigned long long)c.index,
-                         (unsigned long long)c.last, (unsigned long long)c.items);
+    buffer_append_format(&teller.out, "chunk %llu up to %016llx, %llu items so far, as of ",
+                         (unsigned long long)c.index, (unsigned long long)c.last, (unsigned long long)c.items);
     tell_clock(&c.clock);
     copy_chunk_deinit(&c);
 }
 
 static void on_send(struct world *w, uint8_t from, uint8_t to, uint8_t kind, struct slice body)
 {
-    buffer_append_format(&teller.out, "%6llu ms  %d -> %d  ", (unsigned long long)(w->now_ms - teller.start_ms), from, to);
+    buffer_append_format(&teller.out, "%6llu ms  %d -> %d  ", (unsigned long long)(w->now_ms - teller.start_ms), from,
+                         to);
     switch ((enum replica_message)kind) {
     case MSG_CLOCK: tell_report(body); break;
     case MSG_WRITES: tell_writes(body); break;
@@ -187,7 +188,8 @@ static void obey(char *words[4], int count)
         while (store_scan(replica_ledger(r), &cursor, 1000, tell_ledger_item, NULL)) continue;
         if (ledger_count(r) == 0) buffer_append_format(&teller.out, "           ledger: empty\n");
     } else if (!strcmp(verb, "garbage")) {
-        buffer_append_format(&teller.out, "           %llu keys wait for stability\n", (unsigned long long)replica_garbage_count(r));
+        buffer_append_format(&teller.out, "           %llu keys wait for stability\n",
+                             (unsigned long long)replica_garbage_count(r));
     } else if (!strcmp(verb, "cut")) {
         if (count > 3) {
             world_cut(w, a, b);
@@ -336,7 +338,7 @@ static void test_full_copy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_write),       cmocka_unit_test(test_conflict),    cmocka_unit_test(test_relay),
+        cmocka_unit_test(test_write),         cmocka_unit_test(test_conflict),    cmocka_unit_test(test_relay),
         cmocka_unit_test(test_stable_delete), cmocka_unit_test(test_rolled_back), cmocka_unit_test(test_full_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
