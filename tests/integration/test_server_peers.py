@@ -146,7 +146,7 @@ class HostileTest(cluster.TestCase):
         other = self.cluster(regions=("us-east", "eu", "apac"), start=False)
         other["eu-1"].peer = self.c["eu-1"].peer
         other.write_config()
-        other["us-east-1"].start()
+        other["us-east-1"].start(wait=False)
         cluster.wait_until(lambda: "peer-refused node=eu-1" in other["us-east-1"].log_text(), "the refusal is logged")
         self.assertIn("lists other nodes", self.c["eu-1"].log_text())
         self.assertEqual(1, connected_peers(self.node))
