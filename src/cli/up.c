@@ -4,10 +4,12 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -118,9 +120,9 @@ static bool write_file(const char *path, struct slice bytes)
     return false;
 }
 
-static bool create_cluster(const struct up_options *o, struct local *local)
+/* From local->topology. */
+static bool create_cluster(struct local *local)
 {
-    build_topology(o, &local->topology);
     struct buffer yaml;
     buffer_init(&yaml, CLI_FILE_BYTES_MAX);
     buffer_append_format(&yaml, "# Made by `meridian up`. It may be edited while the cluster is down.\n");
@@ -174,6 +176,34 @@ static void become_server(const struct local *local, uint32_t node, int log)
     if (ready) execv("/proc/self/exe", argv);
     fprintf(stderr, "meridian up: can't start %s: %s\n", id, strerror(errno));
     _exit(CLI_EXIT_FAILED);
+}
+
+/* Somebody else's server would answer in the name of ours, so we look before anything is started. */
+static bool is_free(const struct local *local, uint32_t node, const struct topology_address *address, const char *use)
+{
+    struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM}, *found;
+    char service[8];
+    snprintf(service, sizeof service, "%u", address->port);
+    if (getaddrinfo(address->host, service, &hints, &found) != 0) return true; /* the server says it better */
+    int fd = socket(found->ai_family, found->ai_socktype | SOCK_CLOEXEC, found->ai_protocol), on = 1;
+    bool taken = fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0 &&
+                 bind(fd, found->ai_addr, found->ai_addrlen) != 0 && errno == EADDRINUSE;
+    if (fd >= 0) close(fd);
+    freeaddrinfo(found);
+    if (!taken) return true;
+    fprintf(stderr, "meridian up: %s:%u, the %s of %s, is in use by another program; nothing was started.\n",
+            address->host, address->port, use, local->topology.nodes[node].id);
+    return false;
+}
+
+static bool ports_are_free(const struct local *local)
+{
+    for (uint32_t i = 0; i < local->topology.nodes_count; i++) {
+        const struct topology_node *node = &local->topology.nodes[i];
+        if (local_pid(local, i)) continue;
+        if (!is_free(local, i, &node->resp, "client port") || !is_free(local, i, &node->peer, "peer port")) return false;
+    }
+    return true;
 }
 
 static bool start_node(const struct local *local, uint32_t node, pid_t *out_pid)
@@ -392,11 +422,17 @@ int cli_up(int argc, char **argv)
     static struct up_progress progress;
     uint32_t started;
     if (!local_init(&local, o.folder) || !make_folder(local.folder) || !lock_folder(&local)) return CLI_EXIT_FAILED;
-    if (!local_exists(&local)) {
-        if (!create_cluster(&o, &local)) return CLI_EXIT_FAILED;
+    bool exists = local_exists(&local);
+    if (!exists) {
+        build_topology(&o, &local.topology);
     } else if (!local_load(&local) || !same_options(&o, &local)) {
         return CLI_EXIT_FAILED;
     }
+    if (!ports_are_free(&local)) {
+        if (!exists) fprintf(stderr, "  choose others:  meridian up --dir %s --port-base P\n", local.shown);
+        return CLI_EXIT_FAILED;
+    }
+    if (!exists && !create_cluster(&local)) return CLI_EXIT_FAILED;
     if (!start_missing(&local, &progress, &started) || !wait_for_all(&local, &progress)) {
         fprintf(stderr, "\nWhat did start goes on running: `meridian status` shows it, `meridian down` stops it.\n");
         return CLI_EXIT_FAILED;
