@@ -1,4 +1,6 @@
 /* commands_command.c: COMMAND: the command table, told to clients in the shapes that Redis 7 gives it. */
+#include <stdio.h>
+
 #include "node/commands_server.h"
 #include "node/shard_internal.h"
 
@@ -161,4 +163,41 @@ enum command_result command_on_getkeys(struct request *request)
     resp_write_array(request->reply, (count - command->key_first) / command->key_step);
     for (size_t i = command->key_first; i < count; i += command->key_step) resp_write_bulk(request->reply, args[i]);
     return COMMAND_DONE;
+}
+
+/* ---- HELP of a command with subcommands ---- */
+
+enum { HELP_LINE_BYTES_MAX = 512 };
+
+struct help {
+    struct slice container;
+    struct buffer *reply; /* NULL: only count the subcommands */
+    size_t count;
+};
+
+static void visit_subcommand(void *user, const struct command *command)
+{
+    struct help *help = user;
+    const char *bar = strchr(command->name, '|');
+    char container[HELP_LINE_BYTES_MAX], line[HELP_LINE_BYTES_MAX];
+    snprintf(container, sizeof container, "%.*s", bar ? (int)(bar - command->name) : 0, command->name);
+    if (!slice_is_word(help->container, container)) return;
+    help->count++;
+    if (!help->reply) return;
+    snprintf(line, sizeof line, "%s%s%s", bar + 1, command->syntax[0] ? " " : "", command->syntax);
+    for (char *c = line; *c && *c != ' '; c++) *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
+    resp_write_simple(help->reply, line);
+    snprintf(line, sizeof line, "    %s", command->summary);
+    resp_write_simple(help->reply, line);
+}
+
+bool command_write_help(struct buffer *reply, const struct slice *args, size_t args_count)
+{
+    if (args_count != 2 || !slice_is_word(args[1], "help") || !command_is_container(args[0])) return false;
+    struct help help = {.container = args[0]};
+    command_visit(visit_subcommand, &help);
+    resp_write_array(reply, 2 * help.count);
+    help.reply = reply;
+    command_visit(visit_subcommand, &help);
+    return true;
 }

@@ -194,9 +194,20 @@ enum dispatched dispatch__as_task(struct client *c, const struct command *comman
     return DISPATCHED;
 }
 
+/* A web page can make a browser on this machine post to our port: the body must not be taken for commands. */
+static bool is_http(struct slice word)
+{
+    return slice_is_word(word, "post") || slice_is_word(word, "host:");
+}
+
 /* What is refused before routing. True: the error is replied. */
 static bool is_refused(struct client *c, const struct command *command, const struct resp_request *words)
 {
+    if (UNLIKELY(!command) && is_http(words->args[0])) {
+        resp_write_error(&c->out, "ERR Protocol error: this is HTTP, but Redis' protocol is spoken here");
+        client__close(c);
+        return true;
+    }
     if (UNLIKELY(!command)) {
         dispatch__unknown(&c->out, words->args, words->args_count);
         return true;
@@ -228,6 +239,10 @@ static bool is_refused(struct client *c, const struct command *command, const st
 enum dispatched dispatch__request(struct client *c, const struct resp_request *words)
 {
     const struct command *command = command_find(words->args, words->args_count);
+    if (UNLIKELY(!command) && command_write_help(&c->out, words->args, words->args_count)) {
+        client__replied(c, 0);
+        return DISPATCHED;
+    }
     if (is_refused(c, command, words)) return refuse(c);
     c->last_command = command;
     c->shard->statistics.commands++;

@@ -361,6 +361,8 @@ enum command_result dispatch__run(struct request *request, struct partition_slot
                                   uint64_t key_hash);
 bool dispatch__arity_fits(const struct command *command, size_t args_count);
 bool command_is_container(struct slice word); /* it has subcommands */
+/* `TABLE HELP`: what can follow the word. False, and nothing replied: that is not what was asked. */
+bool command_write_help(struct buffer *reply, const struct slice *args, size_t args_count);
 void dispatch__unknown(struct buffer *reply, const struct slice *args, size_t args_count);
 void dispatch__arity(struct buffer *reply, const struct command *command);
 

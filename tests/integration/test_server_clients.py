@@ -39,6 +39,17 @@ class ClientsTest(cluster.TestCase):
             self.assertTrue(connection.is_closed_by_server())
         self.assertEqual("1", self.node.call("GET", "before"))
 
+    def test_what_a_browser_posts_is_not_taken_for_commands(self):
+        for head in (b"POST / HTTP/1.1\r\nHost: x\r\n", b"GET / HTTP/1.1\r\nHost: x\r\n"):
+            with self.node.connect() as connection:
+                connection.send_bytes(head + b"\r\nSET posted 1\r\n")
+                reply = connection.read()
+                if head.startswith(b"GET"):
+                    reply = connection.read()
+                self.assertIn("HTTP", str(reply))
+                self.assertTrue(connection.is_closed_by_server())
+        self.assertIsNone(self.node.call("GET", "posted"))
+
     def test_a_byte_at_a_time(self):
         with self.node.connect() as connection:
             for byte in encode(("SET", "slowly", "done")):
