@@ -102,6 +102,8 @@ void object_merge(struct object *o, const struct vv *ours, const struct object *
 /* True when the dot's value in this column (no data: string, expiry or delete) is here, shown or hidden, and no delete
  * has observed it: its entry in a peer's ledger still stands. */
 bool object_holds(const struct object *o, struct dot dot, struct slice column);
+/* True when it is here and shown: no entry of a ledger stands for it. */
+bool object_shows(const struct object *o, struct dot dot, struct slice column);
 
 /* Drop what is causally stable: effective deletes with all they hide, defeated deletes, dead counter entries. Returns
  * true if anything changed. */

@@ -182,6 +182,22 @@ bool object_holds(const struct object *o, struct dot dot, struct slice column)
     return is_delete || holds(&p->string.values, dot) || holds(&p->expiry.values, dot);
 }
 
+static bool shows(const struct reg *values, struct dot dot)
+{
+    const struct register_value *v = reg_find(values, dot);
+    return v && register_value_is_shown(v);
+}
+
+bool object_shows(const struct object *o, struct dot dot, struct slice column)
+{
+    struct parts storage;
+    struct register_value value;
+    const struct parts *p = object__view(o, &storage, &value);
+    if (column.length == 0) return shows(&p->string.values, dot) || shows(&p->expiry.values, dot);
+    const struct column *found = p->row ? row_find(p->row, column) : NULL;
+    return found && shows(&found->cell.values, dot);
+}
+
 struct dot_visit {
     void (*visit)(void *user, struct dot dot, bool visible);
     void *user;

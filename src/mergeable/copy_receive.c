@@ -311,19 +311,7 @@ static bool we_hold(struct replica *r, const struct ledger_entry *e)
 static bool we_show(struct replica *r, const struct ledger_entry *e)
 {
     const struct store_item *item = store_find(r->data, e->key, hash_key(e->key));
-    if (!item || (e->kind == LEDGER_DELETE && e->column.length == 0)) return false;
-    struct dot_set dots;
-    dot_set_init(&dots);
-    if (column_of(e).data) {
-        object_observe_column(item->object, 0, e->column, &dots);
-    } else if (e->kind == LEDGER_EXPIRE) {
-        object_observe_expiry(item->object, &dots);
-    } else {
-        object_observe_string(item->object, 0, &dots);
-    }
-    bool found = dot_set_has(&dots, e->dot);
-    dot_set_deinit(&dots);
-    return found;
+    return item && object_shows(item->object, e->dot, column_of(e));
 }
 
 static bool they_have_entry(const struct ledger_merge *m, struct slice item_key)

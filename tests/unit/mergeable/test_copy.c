@@ -99,6 +99,29 @@ static void test_wiped_replica_gets_it_all(void **state)
     }
 }
 
+/* An expiry that lost stays beside the winner until it is stable: a copy brings it along, and its entry. */
+static void test_copied_loser_keeps_its_entry(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 3, CONFLICT_LWW, 22);
+    w.segment_bytes = 128 * 1024;
+    world_start(&w);
+    fill(&w, 0, 0, 1500);
+    assert_true(world_settle(&w, 10000));
+    world_wipe(&w, 2);
+    struct dot at_0 = expire_at(&w, 0, "f7", 1700000000000u + w.now_ms + 3600000);
+    struct dot at_1 = expire_at(&w, 1, "f7", 1700000000000u + w.now_ms + 7200000);
+    world_run(&w, 2000);
+    struct dot loser = is_ledgered(&w, 0, at_0) ? at_0 : at_1;
+    assert_true(is_ledgered(&w, 0, loser));
+    for (uint8_t i = 0; i < 2; i++) forget_deltas(&w, i);
+    world_open(&w, 2, true);
+    assert_same_everywhere(&w);
+    assert_true(is_ledgered(&w, 2, loser));
+    world_deinit(&w);
+}
+
 /* A node's disk is put back to an older copy: it must not issue its old dots again (P1). */
 static void test_rolled_back_replica_takes_a_new_incarnation(void **state)
 {
@@ -419,6 +442,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wiped_replica_does_not_serve_unasked),
         cmocka_unit_test(test_wiped_replica_gets_it_all),
+        cmocka_unit_test(test_copied_loser_keeps_its_entry),
         cmocka_unit_test(test_rolled_back_replica_takes_a_new_incarnation),
         cmocka_unit_test(test_copy_amid_writes_and_crashes),
         cmocka_unit_test(test_backlog_bound_marks_and_repairs),
