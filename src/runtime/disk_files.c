@@ -17,7 +17,7 @@
 #include "base/memory.h"
 #include "runtime/worker.h"
 
-enum { ZERO_BYTES = 1024 * 1024, SYNC_SPIN_NS = 30000 };
+enum { ZERO_BYTES = 1024 * 1024 };
 
 struct disk_files {
     int folder;
@@ -207,8 +207,8 @@ struct disk_files *disk_files_open(uv_loop_t *loop, const char *folder,
     struct disk_files *d = memory_zalloc(1, sizeof *d);
     *d = (struct disk_files){.folder = fd, .done = done, .user = user};
     const struct worker_functions functions = {execute, hand_back, d};
-    d->writer = worker_start(loop, &functions, SYNC_SPIN_NS);
-    d->helper = worker_start(loop, &functions, 0);
+    d->writer = worker_start(loop, &functions);
+    d->helper = worker_start(loop, &functions);
     return d;
 }
 

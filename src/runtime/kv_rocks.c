@@ -44,8 +44,8 @@ struct kv_rocks *kv_rocks_open(uv_loop_t *loop, const char *folder,
     struct kv_rocks *k = memory_zalloc(1, sizeof *k);
     *k = (struct kv_rocks){.rocks = rocks, .done = done, .user = user};
     const struct worker_functions functions = {execute, hand_back, k};
-    k->writer = worker_start(loop, &functions, 0);
-    k->reader = worker_start(loop, &functions, 0);
+    k->writer = worker_start(loop, &functions);
+    k->reader = worker_start(loop, &functions);
     return k;
 }
 

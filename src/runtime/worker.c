@@ -7,7 +7,6 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/memory.h"
@@ -23,27 +22,12 @@ struct worker {
     void *ring[WORKER_RING];
     _Atomic uint64_t submitted, executed;
     uint64_t handed_back;
-    uint64_t spin_ns;
     atomic_bool sleeping, stopping;
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
 
 /* Returns false when the thread is to end. */
 static bool await_job(struct worker *w, uint64_t next)
 {
-    if (w->spin_ns) {
-        uint64_t end = now_ns() + w->spin_ns;
-        do {
-            if (atomic_load(&w->submitted) > next) return true;
-            __builtin_ia32_pause();
-        } while (now_ns() < end && !atomic_load(&w->stopping));
-    }
     pthread_mutex_lock(&w->mutex);
     atomic_store(&w->sleeping, true);
     while (atomic_load(&w->submitted) == next && !atomic_load(&w->stopping)) pthread_cond_wait(&w->wake, &w->mutex);
@@ -72,11 +56,10 @@ static void on_async(uv_async_t *async)
     }
 }
 
-struct worker *worker_start(uv_loop_t *loop, const struct worker_functions *functions, uint64_t spin_ns)
+struct worker *worker_start(uv_loop_t *loop, const struct worker_functions *functions)
 {
     struct worker *w = memory_zalloc(1, sizeof *w);
     w->functions = *functions;
-    w->spin_ns = spin_ns;
     pthread_mutex_init(&w->mutex, NULL);
     pthread_cond_init(&w->wake, NULL);
     int failed = uv_async_init(loop, &w->async, on_async);
