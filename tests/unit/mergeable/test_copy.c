@@ -408,6 +408,45 @@ static void test_cold_items_on_every_path(void **state)
     world_deinit(&w);
 }
 
+/* A replica whose disk was put back to an older copy writes before it hears from anybody: concurrent to what the others
+ * took for stable and collected. Their deltas of that time would be judged anew there; it gets a copy. */
+static void test_amnesiac_writer_gets_a_copy(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 3, CONFLICT_LWW, 18);
+    world_start(&w);
+    put(&w, 0, "k", "v");
+    put(&w, 1, "other", "kept");
+    assert_true(world_settle(&w, 1000));
+    struct memory_files backup;
+    memory_files_init(&backup, 6);
+    memory_files_copy(&backup, &w.nodes[2].files);
+    del(&w, 0, "k");
+    assert_true(world_settle(&w, 1000));
+    world_run(&w, 8000);
+    for (uint8_t i = 0; i < 3; i++) assert_null(object_of(&w, i, "k")); /* collected; its delta may still be logged */
+    world_cut_both(&w, 0, 2);
+    world_cut_both(&w, 1, 2);
+    world_crash(&w, 2);
+    memory_files_copy(&w.nodes[2].files, &backup);
+    memory_files_deinit(&backup);
+    world_open(&w, 2, false);
+    world_run(&w, 100);
+    put(&w, 2, "k", "new life");
+    del(&w, 2, "other");
+    world_run(&w, 100);
+    world_heal(&w, 0, 2);
+    world_heal(&w, 1, 2);
+    assert_same_everywhere(&w);
+    assert_true(w.nodes[0].sent[5] + w.nodes[1].sent[5] > 0);
+    for (uint8_t i = 0; i < 3; i++) {
+        assert_string_equal(text_of(&w, i, "k"), "new life");
+        assert_int_equal(ledger_count(w.nodes[i].replica), ledger_count(w.nodes[0].replica));
+    }
+    world_deinit(&w);
+}
+
 static void test_expiry_is_removed_once(void **state)
 {
     (void)state;
@@ -449,6 +488,7 @@ int main(void)
         cmocka_unit_test(test_s1_late_write_after_a_stable_delete),
         cmocka_unit_test(test_s2_no_join_before_the_end),
         cmocka_unit_test(test_cold_items_on_every_path),
+        cmocka_unit_test(test_amnesiac_writer_gets_a_copy),
         cmocka_unit_test(test_expiry_is_removed_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
