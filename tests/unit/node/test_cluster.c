@@ -464,7 +464,7 @@ static void errors_are_in_redis_words(void **state)
     assert_reply(c, 0, "client foo", "-ERR unknown subcommand 'foo'. Try CLIENT HELP.");
     assert_reply(c, 0, "HELP", "-ERR unknown command 'HELP', with args beginning with: ");
     assert_reply(c, 0, "CLIENT HELP x", "-ERR unknown subcommand 'HELP'. Try CLIENT HELP.");
-    assert_reply_begins(c, 0, "topology help", "*");
+    assert_reply_begins(c, 0, "topology help", "[");
     assert_reply(c, 0, "CLIENT GETNAME x", "-ERR wrong number of arguments for 'client|getname' command");
     assert_reply(c, 0, "SELECT 1", "-ERR DB index is out of range");
     assert_reply(c, 0, "MSET a", "-ERR wrong number of arguments for 'mset' command");
