@@ -342,6 +342,7 @@ static void judge_own_entry(void *user, struct store_item *item)
         m->withdraw = memory_realloc(m->withdraw, m->withdraw_capacity * sizeof *m->withdraw);
     }
     m->withdraw[m->withdraw_count++] = place;
+    if (!we_hold(m->replica, &e)) replica__account_replaced(m->replica, place.dot); /* else the merge says so */
 }
 
 static bool entry_of(struct slice key, struct slice bytes, void **out_object, struct ledger_entry *out)
@@ -358,7 +359,6 @@ static void withdraw_own_entries(struct ledger_merge *m, uint64_t lsn)
         struct store_item *item = ledger_find(r, &m->withdraw[i]);
         ASSERT(item);
         replica__ledger_remove_item(r, item, lsn);
-        replica__account_replaced(r, m->withdraw[i].dot);
     }
     memory_free(m->withdraw);
 }
