@@ -445,6 +445,14 @@ static enum command_result restore_object(struct request *request, uint64_t key_
     return conflicts__restore_late(request, sought.found);
 }
 
+/* It counts as changed, as it soon will be: where memory is short it would go cold again while the key is fetched, and
+ * the key while the entry is. */
+static void keep_warm(struct store_space *space, struct store_item *item)
+{
+    store_will_change(space, item, item->lsn);
+    store_changed(space, item);
+}
+
 static enum command_result on_restore(struct request *request)
 {
     uint64_t table;
@@ -470,7 +478,9 @@ static enum command_result on_restore(struct request *request)
     entry.key = arena_copy(request->arena, entry.key);
     entry.column = arena_copy(request->arena, entry.column);
     entry.value = arena_copy(request->arena, entry.value);
-    return restore_entry(request, &entry);
+    enum command_result result = restore_entry(request, &entry);
+    if (result == COMMAND_PARK_COLD) keep_warm(replica_ledger(request->replica), item);
+    return result;
 }
 
 static const struct command commands[] = {
