@@ -42,7 +42,8 @@ def throughput_rows(seconds, shards):
                 say("  %-5s %9d | %10.0f %10.0f %7.2f %8s | %8.2f %8.2f | %6.2f %6.2f"
                     % (test.upper(), pipeline, a["rps"], b["rps"], ratio, ">= %.1f" % goal, a["p99_ms"], b["p99_ms"],
                        a["cpu_us"], b["cpu_us"]) + "  " + verdict(ratio >= goal))
-                results.append({"test": test, "pipeline": pipeline, "redis": a, "meridian": b, "ratio": ratio, "goal": goal})
+                results.append({"test": test, "pipeline": pipeline, "redis": a, "meridian": b, "ratio": ratio,
+                                "goal": goal})
     return results
 
 
@@ -64,7 +65,8 @@ def bench_replay(seconds):
         server.kill()
         server.start()
         took = server.wait_ready(120)
-    say("  %d operations, then ready again in %.2f s (goal <= 10 s)  %s" % (load["operations"], took, verdict(took <= 10)))
+    say("  %d operations, then ready again in %.2f s (goal <= 10 s)  %s"
+        % (load["operations"], took, verdict(took <= 10)))
     return {"operations": load["operations"], "seconds": took}
 
 
@@ -76,7 +78,8 @@ def bench_wan(seconds):
         samples = {"no-wan": [], "wan x10": []}
         for turn in range(4):  # in turns: the machine drifts
             for name, server in (("no-wan", plain), ("wan x10", slow)):
-                samples[name] += paced_latencies(server.port, lambda i: ("SET", "key:%d" % (i % 1000), b"x" * 100), count // 4, 0.005)
+                samples[name] += paced_latencies(server.port, lambda i: ("SET", "key:%d" % (i % 1000), b"x" * 100),
+                                                 count // 4, 0.005)
     p99 = {name: percentile(values, 0.99) for name, values in samples.items()}
     ratio = p99["wan x10"] / p99["no-wan"]
     say("  p99 %.2f ms without WAN, %.2f ms with ten times the WAN: ratio %.2f (goal <= 1.10)  %s"
@@ -101,7 +104,8 @@ def bench_visibility(seconds):
                         raise RuntimeError("never visible")
                 extra.append((time.perf_counter() - begin) * 1e3 - latency)
             p50, p99 = percentile(extra, 0.5), percentile(extra, 0.99)
-            say("  %-16s %3d ms + %5.2f (p50) + %5.2f (p99)  goal <= 5  %s" % (a + " -> " + b, latency, p50, p99, verdict(p99 <= 5)))
+            say("  %-16s %3d ms + %5.2f (p50) + %5.2f (p99)  goal <= 5  %s"
+                % (a + " -> " + b, latency, p50, p99, verdict(p99 <= 5)))
             results.append({"from": a, "to": b, "latency_ms": latency, "extra_p50_ms": p50, "extra_p99_ms": p99})
     return results
 

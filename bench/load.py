@@ -9,8 +9,8 @@ from servers import Connection
 
 def redis_benchmark(port, test, pipeline, operations, value_bytes=100, clients=50, keys=1000000):
     """Run redis-benchmark once. Returns {rps, p50_ms, p99_ms, seconds}."""
-    argv = ["redis-benchmark", "-p", str(port), "-t", test, "-P", str(pipeline), "-n", str(operations), "-c", str(clients),
-            "-d", str(value_bytes), "-r", str(keys), "--csv"]
+    argv = ["redis-benchmark", "-p", str(port), "-t", test, "-P", str(pipeline), "-n", str(operations),
+            "-c", str(clients), "-d", str(value_bytes), "-r", str(keys), "--csv"]
     begin = time.monotonic()
     out = subprocess.run(argv, check=True, capture_output=True, text=True).stdout
     seconds = time.monotonic() - begin
@@ -22,7 +22,7 @@ def redis_benchmark(port, test, pipeline, operations, value_bytes=100, clients=5
 
 
 def point(server, test, pipeline, seconds):
-    """One measured point of about `seconds`: a short run tells the rate, the long one counts. Adds server CPU per operation."""
+    """One point of about `seconds`: a short run tells the rate, the long one counts. Adds server CPU per operation."""
     probe = redis_benchmark(server.port, test, pipeline, 20000 * max(1, min(pipeline, 8)))
     operations = max(50000, int(probe["rps"] * seconds))
     cpu = server.cpu_seconds()

@@ -73,13 +73,15 @@ class Server:
     """One server process with its port, folder and accounting."""
 
     def __init__(self, name, argv, port, folder, executable=None):
-        self.name, self.argv, self.port, self.folder, self.executable = name, argv, port, folder, executable
+        self.name, self.argv, self.port = name, argv, port
+        self.folder, self.executable = folder, executable
         self.process = None
         self.start()
 
     def start(self):
         with open(os.path.join(self.folder, self.name + ".log"), "ab") as log:
-            self.process = subprocess.Popen(self.argv, executable=self.executable, cwd=self.folder, stdout=log, stderr=log)
+            self.process = subprocess.Popen(self.argv, executable=self.executable, cwd=self.folder, stdout=log,
+                                            stderr=log)
 
     def wait_ready(self, seconds=30.0):
         """Wait until PING answers; returns the seconds it took."""
@@ -155,7 +157,8 @@ class Workplace:
         lines = ["version: 1", "faults: true", "nodes:"]
         for i, region in enumerate(regions):
             resp, peer, http = ports[3 * i : 3 * i + 3]
-            lines.append("  - {id: %s-1, region: %s, zone: %s-a, resp: 127.0.0.1:%d, peer: 127.0.0.1:%d, http: 127.0.0.1:%d, data: ./%s-1}"
+            lines.append("  - {id: %s-1, region: %s, zone: %s-a, resp: 127.0.0.1:%d, peer: 127.0.0.1:%d,\n"
+                         "     http: 127.0.0.1:%d, data: ./%s-1}"
                          % (region, region, region, resp, peer, http, region))
         links = [(a, b) for a, b in LATENCY_MS if a in regions and b in regions]
         if links:

@@ -26,7 +26,8 @@ struct dot dot_read(struct reader *r)
 
 void dot_format(struct dot d, char out[DOT_TEXT_BYTES])
 {
-    int length = snprintf(out, DOT_TEXT_BYTES, "%llx:%llu", (unsigned long long)d.replica, (unsigned long long)d.counter);
+    int length =
+        snprintf(out, DOT_TEXT_BYTES, "%llx:%llu", (unsigned long long)d.replica, (unsigned long long)d.counter);
     ASSERT(length > 0 && length < DOT_TEXT_BYTES);
 }
 
@@ -37,9 +38,12 @@ static bool read_hex(struct slice text, uint64_t *out)
     for (size_t i = 0; i < text.length; i++) {
         uint8_t c = text.data[i];
         uint64_t digit;
-        if (c >= '0' && c <= '9') digit = (uint64_t)(c - '0');
-        else if (c >= 'a' && c <= 'f') digit = (uint64_t)(c - 'a') + 10;
-        else return false;
+        if (c >= '0' && c <= '9')
+            digit = (uint64_t)(c - '0');
+        else if (c >= 'a' && c <= 'f')
+            digit = (uint64_t)(c - 'a') + 10;
+        else
+            return false;
         value = value << 4 | digit;
     }
     *out = value;

@@ -1,6 +1,7 @@
 /* dot_set.c: exact sets of dots, sorted; encoded as runs per replica.
  *
- * Encoding: count of replicas; for each: replica, count of runs; for each run: gap to the previous run's end, length - 1.
+ * Encoding: count of replicas; for each: replica, count of runs; for each run: gap to the previous run's end, length -
+ *           1.
  */
 #include "causality/dot_set.h"
 
@@ -37,8 +38,10 @@ static uint32_t lower_bound(const struct dot_set *s, struct dot d)
     uint32_t low = 0, high = s->count;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (dot_compare(s->dots[middle], d) < 0) low = middle + 1;
-        else high = middle;
+        if (dot_compare(s->dots[middle], d) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -129,7 +132,8 @@ static enum status read_run(struct reader *r, uint64_t replica, uint64_t *io_end
     if (more >= DOT_SET_DOTS_MAX || out->count + more + 1 > DOT_SET_DOTS_MAX) return STATUS_LIMIT;
     uint64_t counter = *io_end + gap;
     /* Runs don't touch (else they were one) and counters start at 1: one encoding for one set. */
-    if (gap == 0 || counter < *io_end || counter + more < counter || counter + more == UINT64_MAX) return STATUS_MALFORMED;
+    if (gap == 0 || counter < *io_end || counter + more < counter || counter + more == UINT64_MAX)
+        return STATUS_MALFORMED;
     reserve(out, out->count + (uint32_t)more + 1);
     for (uint64_t i = 0; i <= more; i++) out->dots[out->count++] = (struct dot){replica, counter + i};
     *io_end = counter + more + 1;

@@ -1,4 +1,5 @@
-/* dot_set.h: an exact set of dots, sorted, encoded in runs (replica, first counter, run length): what a write observed. */
+/* dot_set.h: an exact set of dots, sorted, encoded in runs (replica, first counter, run length): what a write
+ * observed. */
 #ifndef MERIDIAN_CAUSALITY_DOT_SET_H
 #define MERIDIAN_CAUSALITY_DOT_SET_H
 

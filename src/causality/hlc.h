@@ -1,7 +1,8 @@
 /* hlc.h: the hybrid logical clock (Kulkarni et al., OPODIS 2014). A stamp is 48 bits of milliseconds since 1970 and 16
  * bits of logical count; two stamps of different replicas may be equal, then the replica id decides.
  *
- * H1  Stamps handed out by one clock strictly increase, also across restarts (the last one is recovered from the log, S5).
+ * H1  Stamps handed out by one clock strictly increase, also across restarts (the last one is recovered from the log,
+ *     S5).
  * H2  A stamp exceeds every stamp observed before it.
  */
 #ifndef MERIDIAN_CAUSALITY_HLC_H
@@ -27,7 +28,7 @@ static inline uint64_t stamp_of_ms(uint64_t ms)
 }
 
 void hlc_init(struct hlc *h, uint64_t last);
-uint64_t hlc_next(struct hlc *h, uint64_t wall_ms);     /* > last; logical overflow carries into the milliseconds */
+uint64_t hlc_next(struct hlc *h, uint64_t wall_ms); /* > last; logical overflow carries into the milliseconds */
 void hlc_observe(struct hlc *h, uint64_t stamp);
 
 /* How far the stamps run ahead of `wall_ms`, in milliseconds; 0 when they don't. */

@@ -31,8 +31,10 @@ static void absorb(struct node_clock *c)
         struct dot d = c->exceptions.dots[i];
         uint64_t base = vv_get(&c->base, d.replica);
         if (d.counter <= base) continue;
-        if (d.counter == base + 1) vv_raise(&c->base, d);
-        else c->exceptions.dots[kept++] = d;
+        if (d.counter == base + 1)
+            vv_raise(&c->base, d);
+        else
+            c->exceptions.dots[kept++] = d;
     }
     c->exceptions.count = kept;
 }

@@ -19,7 +19,8 @@ void node_clock_deinit(struct node_clock *c);
 void node_clock_copy(struct node_clock *to, const struct node_clock *from);
 void node_clock_add(struct node_clock *c, struct dot d);
 bool node_clock_covers(const struct node_clock *c, struct dot d);
-void node_clock_join_vv(struct node_clock *c, const struct vv *vv); /* S2: only a whole partition's snapshot may be joined */
+void node_clock_join_vv(struct node_clock *c,
+                        const struct vv *vv); /* S2: only a whole partition's snapshot may be joined */
 void node_clock_forget_exceptions(struct node_clock *c);
 void node_clock_write(struct buffer *b, const struct node_clock *c);
 MUST_USE enum status node_clock_read(struct reader *r, struct node_clock *out);

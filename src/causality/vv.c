@@ -48,8 +48,10 @@ static uint32_t lower_bound(const struct vv *vv, uint64_t replica)
     }
     while (low < high) {
         uint32_t middle = (low + high) / 2;
-        if (vv->entries[middle].replica < replica) low = middle + 1;
-        else high = middle;
+        if (vv->entries[middle].replica < replica)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -92,7 +94,8 @@ bool vv_equal(const struct vv *a, const struct vv *b)
 {
     if (a->count != b->count) return false;
     for (uint32_t i = 0; i < a->count; i++) {
-        if (a->entries[i].replica != b->entries[i].replica || a->entries[i].counter != b->entries[i].counter) return false;
+        if (a->entries[i].replica != b->entries[i].replica || a->entries[i].counter != b->entries[i].counter)
+            return false;
     }
     return true;
 }

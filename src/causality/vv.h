@@ -28,8 +28,8 @@ void vv_raise(struct vv *vv, struct dot d);             /* entry = max(entry, co
 bool vv_covers(const struct vv *vv, struct dot d);
 bool vv_covers_all(const struct vv *vv, const struct vv *other);
 bool vv_equal(const struct vv *a, const struct vv *b);
-void vv_merge(struct vv *vv, const struct vv *other);     /* pointwise maximum */
-void vv_meet(struct vv *vv, const struct vv *other);      /* pointwise minimum */
+void vv_merge(struct vv *vv, const struct vv *other); /* pointwise maximum */
+void vv_meet(struct vv *vv, const struct vv *other);  /* pointwise minimum */
 void vv_write(struct buffer *b, const struct vv *vv);
 /* As vv_write without `skip_replica`'s entry: a write's own entry is implied by its dot. */
 void vv_write_except(struct buffer *b, const struct vv *vv, uint64_t skip_replica);

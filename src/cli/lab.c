@@ -15,12 +15,13 @@
 
 enum { LAB_COLUMNS_DEFAULT = 110, LAB_COLUMNS_MIN = 80, LAB_COLUMNS_MAX = 120, LAB_SCENARIOS_MAX = 64 };
 
-static const char lab_usage[] = "usage: meridian lab list\n"
-                                "       meridian lab run NAME|FILE [--real] [--json] [--seed S]\n"
-                                "  --real    on server processes of this machine instead of the simulator; long pauses are shortened\n"
-                                "  --json    the comparison as JSON\n"
-                                "  --seed S  the simulator's seed (default 1)\n"
-                                "Scenarios are YAML files: the folder scenarios/, or $MERIDIAN_SCENARIOS.\n";
+static const char lab_usage[] =
+    "usage: meridian lab list\n"
+    "       meridian lab run NAME|FILE [--real] [--json] [--seed S]\n"
+    "  --real    on server processes of this machine instead of the simulator; long pauses are shortened\n"
+    "  --json    the comparison as JSON\n"
+    "  --seed S  the simulator's seed (default 1)\n"
+    "Scenarios are YAML files: the folder scenarios/, or $MERIDIAN_SCENARIOS.\n";
 
 struct lab_options {
     const char *name;
@@ -38,8 +39,10 @@ static const char *scenarios_folder(void)
 static struct scenario *load(const char *name)
 {
     char path[4096];
-    if (strchr(name, '/') || strstr(name, ".yaml")) snprintf(path, sizeof path, "%s", name);
-    else snprintf(path, sizeof path, "%s/%s.yaml", scenarios_folder(), name);
+    if (strchr(name, '/') || strstr(name, ".yaml"))
+        snprintf(path, sizeof path, "%s", name);
+    else
+        snprintf(path, sizeof path, "%s/%s.yaml", scenarios_folder(), name);
     struct scenario *s = memory_zalloc(1, sizeof *s);
     struct buffer text, error;
     buffer_init(&text, CLI_FILE_BYTES_MAX);
@@ -71,15 +74,18 @@ static int list_scenarios(void)
     size_t count = 0;
     for (struct dirent *entry; (entry = readdir(folder)) != NULL && count < LAB_SCENARIOS_MAX;) {
         size_t length = strlen(entry->d_name);
-        if (length > 5 && strcmp(entry->d_name + length - 5, ".yaml") == 0) names[count++] = strndup(entry->d_name, length - 5);
+        if (length > 5 && strcmp(entry->d_name + length - 5, ".yaml") == 0)
+            names[count++] = strndup(entry->d_name, length - 5);
     }
     closedir(folder);
     qsort(names, count, sizeof names[0], compare_names);
     int code = CLI_EXIT_OK;
     for (size_t i = 0; i < count; i++) {
         struct scenario *s = load(names[i]);
-        if (s) printf("  %-20s %s (%u strategies)\n", s->name, s->title, s->strategies_count);
-        else code = CLI_EXIT_FAILED;
+        if (s)
+            printf("  %-20s %s (%u strategies)\n", s->name, s->title, s->strategies_count);
+        else
+            code = CLI_EXIT_FAILED;
         scenario_deinit(s);
         memory_free(s);
         free(names[i]);
@@ -90,7 +96,8 @@ static int list_scenarios(void)
 static uint32_t terminal_columns(void)
 {
     struct winsize size;
-    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return LAB_COLUMNS_DEFAULT;
+    if (!isatty(STDOUT_FILENO) || ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col == 0)
+        return LAB_COLUMNS_DEFAULT;
     if (size.ws_col < LAB_COLUMNS_MIN) return LAB_COLUMNS_MIN;
     return size.ws_col < LAB_COLUMNS_MAX ? size.ws_col : LAB_COLUMNS_MAX;
 }
@@ -98,8 +105,11 @@ static uint32_t terminal_columns(void)
 static void show_progress(const struct scenario *s, uint32_t strategy)
 {
     if (!isatty(STDERR_FILENO)) return;
-    if (strategy < s->strategies_count) fprintf(stderr, "\r  playing %u of %u: %s\033[K", strategy + 1, s->strategies_count, s->strategies[strategy].title);
-    else fprintf(stderr, "\r\033[K");
+    if (strategy < s->strategies_count)
+        fprintf(stderr, "\r  playing %u of %u: %s\033[K", strategy + 1, s->strategies_count,
+                s->strategies[strategy].title);
+    else
+        fprintf(stderr, "\r\033[K");
     fflush(stderr);
 }
 
@@ -115,8 +125,10 @@ static bool play_all(const struct scenario *s, const struct lab_options *o, stru
     if (o->real && !real) return false;
     for (uint32_t i = 0; i < s->strategies_count; i++) {
         show_progress(s, i);
-        if (real) lab_real_play(real, i, &results[i]);
-        else virtual_play(s, i, o->seed, &results[i]);
+        if (real)
+            lab_real_play(real, i, &results[i]);
+        else
+            virtual_play(s, i, o->seed, &results[i]);
     }
     show_progress(s, s->strategies_count);
     lab_real_stop(real);
@@ -153,11 +165,16 @@ int cli_lab(int argc, char **argv)
     if (argc == 2 && strcmp(argv[1], "list") == 0) return list_scenarios();
     bool good = argc >= 3 && strcmp(argv[1], "run") == 0;
     for (int i = 2; good && i < argc; i++) {
-        if (strcmp(argv[i], "--real") == 0) o.real = true;
-        else if (strcmp(argv[i], "--json") == 0) o.json = true;
-        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc) good = slice_to_u64(slice_of_string(argv[++i]), &o.seed);
-        else if (argv[i][0] != '-' && !o.name) o.name = argv[i];
-        else good = false;
+        if (strcmp(argv[i], "--real") == 0)
+            o.real = true;
+        else if (strcmp(argv[i], "--json") == 0)
+            o.json = true;
+        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
+            good = slice_to_u64(slice_of_string(argv[++i]), &o.seed);
+        else if (argv[i][0] != '-' && !o.name)
+            o.name = argv[i];
+        else
+            good = false;
     }
     if (good && o.name) return run_scenario(&o);
     fputs(lab_usage, stderr);

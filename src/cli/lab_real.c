@@ -26,11 +26,11 @@ static const uint64_t gap_ns_max = 3000000000ULL;
 
 struct lab_real {
     const struct scenario *s;
-    struct topology topology;         /* with addresses */
+    struct topology topology; /* with addresses */
     char folder[48];
     pid_t pids[TOPOLOGY_NODES_MAX];
-    uint64_t begin_ns;                /* of the play, on our clock */
-    uint64_t scenario_ns, real_ns;    /* the same moment on both, at the last wait */
+    uint64_t begin_ns;             /* of the play, on our clock */
+    uint64_t scenario_ns, real_ns; /* the same moment on both, at the last wait */
 };
 
 uint64_t lab_real_gap_seconds_max(void)
@@ -48,7 +48,7 @@ static uint64_t now_ns(void)
 static void sleep_ns(uint64_t ns)
 {
     struct timespec t = {(time_t)(ns / 1000000000ULL), (long)(ns % 1000000000ULL)};
-    while (nanosleep(&t, &t) != 0 && errno == EINTR) { }
+    while (nanosleep(&t, &t) != 0 && errno == EINTR) {}
 }
 
 /* ---- processes ---- */
@@ -229,8 +229,10 @@ static void wait_until(void *world, uint64_t at_ns)
     real->scenario_ns = at_ns;
     real->real_ns += gap < gap_ns_max ? gap : gap_ns_max;
     uint64_t due = real->begin_ns + real->real_ns, now = now_ns();
-    if (due > now) sleep_ns(due - now);
-    else real->real_ns = now - real->begin_ns; /* commands took their time: later steps keep their distance */
+    if (due > now)
+        sleep_ns(due - now);
+    else
+        real->real_ns = now - real->begin_ns; /* commands took their time: later steps keep their distance */
 }
 
 static uint64_t bytes_between_regions(void *world)
@@ -252,7 +254,10 @@ void lab_real_play(struct lab_real *real, uint32_t strategy, struct play_result 
 {
     real->begin_ns = now_ns();
     real->scenario_ns = real->real_ns = 0;
-    const struct play_world world = {.world = real, .execute = execute, .wait_until = wait_until,
-                                     .bytes = bytes_between_regions, .judges_by_stamps = true};
+    const struct play_world world = {.world = real,
+                                     .execute = execute,
+                                     .wait_until = wait_until,
+                                     .bytes = bytes_between_regions,
+                                     .judges_by_stamps = true};
     play_strategy(real->s, strategy, real->s->strategies[strategy].name, &world, out);
 }

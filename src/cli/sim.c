@@ -54,12 +54,18 @@ static bool parse_options(int argc, char **argv, struct sim_options *o)
     uint64_t jobs = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
     for (int i = 1; i < argc; i++) {
         uint64_t *number = NULL;
-        if (strcmp(argv[i], "--trace") == 0) o->trace = true;
-        else if (strcmp(argv[i], "--seed") == 0) number = &o->seed;
-        else if (strcmp(argv[i], "--seeds") == 0) number = &o->seeds;
-        else if (strcmp(argv[i], "--jobs") == 0) number = &jobs;
-        else if (strcmp(argv[i], "--minutes") == 0) number = &o->minutes;
-        else return false;
+        if (strcmp(argv[i], "--trace") == 0)
+            o->trace = true;
+        else if (strcmp(argv[i], "--seed") == 0)
+            number = &o->seed;
+        else if (strcmp(argv[i], "--seeds") == 0)
+            number = &o->seeds;
+        else if (strcmp(argv[i], "--jobs") == 0)
+            number = &jobs;
+        else if (strcmp(argv[i], "--minutes") == 0)
+            number = &o->minutes;
+        else
+            return false;
         if (number && (i + 1 == argc || !read_number(argv[++i], number))) return false;
     }
     o->jobs = (uint32_t)(jobs > SIM_JOBS_MAX ? SIM_JOBS_MAX : jobs);
@@ -93,11 +99,12 @@ static void child(const struct sim_options *o, uint64_t seed, int out)
         run_seed(seed, false, &again);
         if (again.hash != report.hash) {
             report.result = RUN_SAFETY;
-            verdict_fail(&report.verdict, "replay is identical", "two runs of the seed differ: %016" PRIx64 " and %016" PRIx64,
-                         report.hash, again.hash);
+            verdict_fail(&report.verdict, "replay is identical",
+                         "two runs of the seed differ: %016" PRIx64 " and %016" PRIx64, report.hash, again.hash);
         }
     }
-    /* The name of a property is a literal of this program: the parent is the same program, its address is valid there. */
+    /* The name of a property is a literal of this program: the parent is the same program, its address is valid
+     * there. */
     ssize_t written = write(out, &report, sizeof report);
     fflush(stdout);
     _exit(written == (ssize_t)sizeof report ? (int)report.result : SIM_EXIT_CRASH);
@@ -124,8 +131,8 @@ static void tell_failure(struct sim_totals *t, uint64_t seed, const char *proper
 {
     t->failed++;
     if (code > t->worst) t->worst = code;
-    printf("%sseed %" PRIu64 ": %s: %s\n  again: meridian sim --seed %" PRIu64 " --trace\n", t->progress ? "\r\033[K" : "", seed,
-           property, reason, seed);
+    printf("%sseed %" PRIu64 ": %s: %s\n  again: meridian sim --seed %" PRIu64 " --trace\n",
+           t->progress ? "\r\033[K" : "", seed, property, reason, seed);
 }
 
 static void end_seed(struct sim_job *job, struct sim_totals *t, int wait_status)
@@ -137,8 +144,10 @@ static void end_seed(struct sim_job *job, struct sim_totals *t, int wait_status)
     t->done++;
     if (!whole) {
         char reason[64];
-        if (WIFSIGNALED(wait_status)) snprintf(reason, sizeof reason, "ended by signal %d", WTERMSIG(wait_status));
-        else snprintf(reason, sizeof reason, "ended with %d", WEXITSTATUS(wait_status));
+        if (WIFSIGNALED(wait_status))
+            snprintf(reason, sizeof reason, "ended by signal %d", WTERMSIG(wait_status));
+        else
+            snprintf(reason, sizeof reason, "ended with %d", WEXITSTATUS(wait_status));
         tell_failure(t, job->seed, "crash", reason, SIM_EXIT_CRASH);
         return;
     }
@@ -176,10 +185,10 @@ static struct sim_job *free_job(struct sim_job *jobs, uint32_t count)
 static void summarise(const struct sim_totals *t)
 {
     double seconds = seconds_since(&t->begin);
-    printf("%s%" PRIu64 " seeds in %.1f s, %" PRIu64 " failed: %" PRIu64 " operations (%" PRIu64 " acknowledged, %" PRIu64
-           " refused, %" PRIu64 " unknown), %" PRIu64 " faults, %.0f virtual seconds\n",
-           t->progress ? "\r\033[K" : "", t->done, seconds, t->failed, t->operations, t->acknowledged, t->refused, t->unknown,
-           t->faults, t->virtual_s);
+    printf("%s%" PRIu64 " seeds in %.1f s, %" PRIu64 " failed: %" PRIu64 " operations (%" PRIu64
+           " acknowledged, %" PRIu64 " refused, %" PRIu64 " unknown), %" PRIu64 " faults, %.0f virtual seconds\n",
+           t->progress ? "\r\033[K" : "", t->done, seconds, t->failed, t->operations, t->acknowledged, t->refused,
+           t->unknown, t->faults, t->virtual_s);
 }
 
 int cli_sim(int argc, char **argv)

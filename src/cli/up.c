@@ -201,7 +201,8 @@ static bool ports_are_free(const struct local *local)
     for (uint32_t i = 0; i < local->topology.nodes_count; i++) {
         const struct topology_node *node = &local->topology.nodes[i];
         if (local_pid(local, i)) continue;
-        if (!is_free(local, i, &node->resp, "client port") || !is_free(local, i, &node->peer, "peer port")) return false;
+        if (!is_free(local, i, &node->resp, "client port") || !is_free(local, i, &node->peer, "peer port"))
+            return false;
     }
     return true;
 }

@@ -18,7 +18,7 @@ struct play {
     const char *table;
     const struct play_world *world;
     struct play_result *out;
-    uint64_t begin_ns;                  /* of the scenario's time, in the play's */
+    uint64_t begin_ns; /* of the scenario's time, in the play's */
     struct slice saved_name;
     struct buffer saved;
     struct scenario_values accepted;
@@ -47,14 +47,16 @@ static void expand(struct play *p, struct slice word, struct buffer *out)
             continue;
         }
         struct slice name = slice_of(word.data + i + 1, (size_t)(end - word.data) - i - 1);
-        if (slice_equal(name, SLICE_LITERAL("table"))) buffer_append_slice(out, slice_of_string(p->table));
-        else if (slice_equal(name, p->saved_name)) buffer_append_slice(out, buffer_slice(&p->saved));
+        if (slice_equal(name, SLICE_LITERAL("table")))
+            buffer_append_slice(out, slice_of_string(p->table));
+        else if (slice_equal(name, p->saved_name))
+            buffer_append_slice(out, buffer_slice(&p->saved));
         i = (size_t)(end - word.data) + 1;
     }
 }
 
-static bool execute_words(struct play *p, uint8_t region, const struct scenario_words *words, struct resp_value *out_reply,
-                          uint64_t *out_latency_ns)
+static bool execute_words(struct play *p, uint8_t region, const struct scenario_words *words,
+                          struct resp_value *out_reply, uint64_t *out_latency_ns)
 {
     struct slice expanded[SCENARIO_WORDS_MAX];
     struct buffer word;
@@ -73,7 +75,8 @@ static bool execute_text(struct play *p, uint8_t region, struct resp_value *out_
     struct scenario_words words = {0};
     va_list arguments;
     va_start(arguments, first);
-    for (const char *word = first; word; word = va_arg(arguments, const char *)) words.words[words.count++] = slice_of_string(word);
+    for (const char *word = first; word; word = va_arg(arguments, const char *))
+        words.words[words.count++] = slice_of_string(word);
     va_end(arguments);
     uint64_t latency_ns;
     return execute_words(p, region, &words, out_reply, &latency_ns);
@@ -144,16 +147,18 @@ static const struct resp_value *field_of(const struct resp_value *record, const 
 
 /* ---- steps ---- */
 
-static void note_answer(struct play *p, uint32_t index, const struct scenario_step *step, bool replied, const struct resp_value *reply,
-                        uint64_t latency_ns)
+static void note_answer(struct play *p, uint32_t index, const struct scenario_step *step, bool replied,
+                        const struct resp_value *reply, uint64_t latency_ns)
 {
     struct play_answer *a = &p->out->answers[p->out->answers_count++];
     *a = (struct play_answer){.step = index, .region = step->region, .latency_ns = latency_ns};
     a->unknown = !replied || is_error(reply, "UNKNOWN");
     a->conflict = replied && is_error(reply, "CONFLICT");
     a->refused = replied && reply->type == RESP_ERROR && !a->unknown;
-    if (replied) describe_into(reply, a->text);
-    else snprintf(a->text, sizeof a->text, "no reply");
+    if (replied)
+        describe_into(reply, a->text);
+    else
+        snprintf(a->text, sizeof a->text, "no reply");
     p->out->unknown += a->unknown;
     p->out->conflicts += a->conflict;
     p->out->refused += a->refused && !a->conflict;
@@ -171,7 +176,8 @@ static void run_command(struct play *p, uint32_t index, const struct scenario_st
     uint64_t latency_ns = 0;
     bool replied = execute_words(p, step->region, scenario_step_words(step, p->index), &reply, &latency_ns);
     note_answer(p, index, step, replied, &reply, latency_ns);
-    const struct resp_value *field = replied && step->save.length ? field_of(&reply, (const char *)step->save.data) : NULL; /* a scalar ends with NUL */
+    const struct resp_value *field = replied && step->save.length ? field_of(&reply, (const char *)step->save.data)
+                                                                  : NULL; /* a scalar ends with NUL */
     if (!field) return;
     p->saved_name = step->save;
     buffer_clear(&p->saved);
@@ -182,9 +188,9 @@ static void run_fault(struct play *p, const struct scenario_step *step)
 {
     const struct topology *t = &p->s->topology;
     struct resp_value reply;
-    bool replied = step->kind == STEP_HEAL
-                       ? execute_text(p, 0, &reply, "FAULT", "HEAL", NULL)
-                       : execute_text(p, 0, &reply, "FAULT", "CUT", t->regions[step->cut_a], t->regions[step->cut_b], NULL);
+    bool replied = step->kind == STEP_HEAL ? execute_text(p, 0, &reply, "FAULT", "HEAL", NULL)
+                                           : execute_text(p, 0, &reply, "FAULT", "CUT", t->regions[step->cut_a],
+                                                          t->regions[step->cut_b], NULL);
     if (!replied || reply.type == RESP_ERROR) {
         complain(p, "line %u: the fault was not accepted: %.*s", step->line, replied ? (int)reply.text.length : 0,
                  replied ? (const char *)reply.text.data : "");
@@ -223,7 +229,8 @@ static void set_clocks(struct play *p)
         char ms[16];
         struct resp_value reply;
         snprintf(ms, sizeof ms, "%d", p->strategy->skew_ms[region]);
-        if (!execute_text(p, 0, &reply, "FAULT", "SKEW", p->s->topology.nodes[region].id, ms, NULL) || reply.type == RESP_ERROR) {
+        if (!execute_text(p, 0, &reply, "FAULT", "SKEW", p->s->topology.nodes[region].id, ms, NULL) ||
+            reply.type == RESP_ERROR) {
             complain(p, "the clock of %s could not be set", p->s->topology.regions[region]);
         }
     }
@@ -235,8 +242,10 @@ static void play_steps(struct play *p)
         const struct scenario_step *step = &p->s->steps[i];
         if (step->skipped[p->index]) continue;
         p->world->wait_until(p->world->world, p->begin_ns + step->at_ns);
-        if (step->kind == STEP_CUT || step->kind == STEP_HEAL) run_fault(p, step);
-        else run_command(p, i, step);
+        if (step->kind == STEP_CUT || step->kind == STEP_HEAL)
+            run_fault(p, step);
+        else
+            run_command(p, i, step);
     }
 }
 
@@ -245,7 +254,8 @@ static void play_steps(struct play *p)
 static void append_value(char out[PLAY_TEXT_BYTES_MAX], struct slice value)
 {
     size_t length = strlen(out);
-    snprintf(out + length, PLAY_TEXT_BYTES_MAX - length, "%s%.*s", length ? ", " : "", (int)value.length, (const char *)value.data);
+    snprintf(out + length, PLAY_TEXT_BYTES_MAX - length, "%s%.*s", length ? ", " : "", (int)value.length,
+             (const char *)value.data);
 }
 
 static bool has_value(const struct scenario_values *values, struct slice value)
@@ -318,15 +328,22 @@ static void judge(struct play *p, const struct resp_value *final, const struct r
         bool shown = count_value(final, value) > 0, kept = count_value(ledger, value) > 0;
         if (by_stamps ? shown != kept : should_show ? shown && !kept : kept && !shown) continue;
         complain(p, "%.*s should be %s, and is %s", (int)value.length, (const char *)value.data,
-                 by_stamps ? "either shown or in the ledger" : should_show ? "shown" : "in the conflict ledger",
-                 shown ? "shown" : kept ? "in the conflict ledger" : "neither shown nor in the ledger");
+                 by_stamps     ? "either shown or in the ledger"
+                 : should_show ? "shown"
+                               : "in the conflict ledger",
+                 shown  ? "shown"
+                 : kept ? "in the conflict ledger"
+                        : "neither shown nor in the ledger");
     }
-    if (by_stamps && !stamps_agree(p, final, ledger)) complain(p, "what is shown has an earlier stamp than what is in the ledger");
+    if (by_stamps && !stamps_agree(p, final, ledger))
+        complain(p, "what is shown has an earlier stamp than what is in the ledger");
     for (uint32_t i = 0; i < e->replaced.count; i++) {
-        if (count_value(final, e->replaced.values[i])) complain(p, "%.*s should have been replaced", (int)e->replaced.values[i].length,
-                                                                (const char *)e->replaced.values[i].data);
+        if (count_value(final, e->replaced.values[i]))
+            complain(p, "%.*s should have been replaced", (int)e->replaced.values[i].length,
+                     (const char *)e->replaced.values[i].data);
     }
-    if (e->conflict != (p->out->conflicts > 0)) complain(p, e->conflict ? "no read answered -CONFLICT" : "a read answered -CONFLICT");
+    if (e->conflict != (p->out->conflicts > 0))
+        complain(p, e->conflict ? "no read answered -CONFLICT" : "a read answered -CONFLICT");
     if (!p->out->converged) complain(p, "the regions end with different values");
     if (p->out->lost) complain(p, "acknowledged and lost: %s", p->out->lost_text);
     if (p->out->unknown) complain(p, "an operation of unknown outcome");
@@ -339,7 +356,8 @@ static bool ask_everywhere(struct play *p, struct resp_value *out_first)
     for (uint32_t region = 0; region < p->s->topology.regions_count; region++) {
         struct resp_value reply;
         uint64_t latency_ns;
-        if (!execute_words(p, (uint8_t)region, scenario_step_words(&p->s->final, p->index), &reply, &latency_ns)) return false;
+        if (!execute_words(p, (uint8_t)region, scenario_step_words(&p->s->final, p->index), &reply, &latency_ns))
+            return false;
         describe_into(&reply, p->out->final[region]);
         if (strcmp(p->out->final[region], p->out->final[0]) != 0) p->out->converged = false;
         if (region == 0) *out_first = reply;
@@ -352,7 +370,8 @@ void play_strategy(const struct scenario *s, uint32_t strategy, const char *tabl
 {
     *out = (struct play_result){0};
     for (uint32_t i = 0; i < s->topology.regions_count; i++) histogram_init(&out->latency[i]);
-    struct play p = {.s = s, .strategy = &s->strategies[strategy], .index = strategy, .table = table, .world = world, .out = out};
+    struct play p = {
+        .s = s, .strategy = &s->strategies[strategy], .index = strategy, .table = table, .world = world, .out = out};
     arena_init(&p.arena);
     buffer_init(&p.saved, SAVED_BYTES_MAX);
     struct resp_value final, ledger;

@@ -25,9 +25,9 @@ struct play_world {
 struct play_answer {
     uint32_t step;
     uint8_t region;
-    bool refused;       /* an error that means: definitely not done */
+    bool refused; /* an error that means: definitely not done */
     bool conflict;
-    bool unknown;       /* no reply, or -UNKNOWN */
+    bool unknown; /* no reply, or -UNKNOWN */
     uint64_t latency_ns;
     char text[PLAY_TEXT_BYTES_MAX];
 };
@@ -42,8 +42,8 @@ struct play_result {
     struct histogram latency[TOPOLOGY_REGIONS_MAX]; /* ns */
     uint64_t bytes;
     bool human;
-    bool good;          /* the end is what the ground truth says */
-    char why[400];      /* where it is not */
+    bool good;     /* the end is what the ground truth says */
+    char why[400]; /* where it is not */
 };
 
 /* Play strategy `strategy` on `world`, whose nodes run and see each other; creates the table `table`. */

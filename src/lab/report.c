@@ -1,7 +1,7 @@
 /* report.c: the comparison table.
  *
- * One line a strategy with the numbers in columns; below it, indented and dim, its price, what the regions answered, and
- * the latencies. Width counts characters, not bytes.
+ * One line a strategy with the numbers in columns; below it, indented and dim, its price, what the regions answered,
+ * and the latencies. Width counts characters, not bytes.
  */
 #include "lab/report.h"
 
@@ -54,8 +54,10 @@ static void put_number(struct page *p, uint32_t number, size_t width, enum ink c
 {
     char text[32];
     snprintf(text, sizeof text, "%*u", (int)width, number);
-    if (number) ink(p, colour);
-    else ink(p, INK_DIM);
+    if (number)
+        ink(p, colour);
+    else
+        ink(p, INK_DIM);
     put(p, text);
     ink(p, INK_PLAIN);
 }
@@ -94,9 +96,12 @@ static void rule(struct page *p)
 
 static void format_bytes(uint64_t bytes, char out[32])
 {
-    if (bytes < 1000) snprintf(out, 32, "%llu B", (unsigned long long)bytes);
-    else if (bytes < 1000000) snprintf(out, 32, "%.1f kB", (double)bytes / 1e3);
-    else snprintf(out, 32, "%.1f MB", (double)bytes / 1e6);
+    if (bytes < 1000)
+        snprintf(out, 32, "%llu B", (unsigned long long)bytes);
+    else if (bytes < 1000000)
+        snprintf(out, 32, "%.1f kB", (double)bytes / 1e3);
+    else
+        snprintf(out, 32, "%.1f MB", (double)bytes / 1e6);
 }
 
 static void format_ms(uint64_t ns, char out[32])
@@ -125,8 +130,9 @@ static void put_answers(struct page *p, const struct scenario *s, uint32_t strat
         char answer[64];
         snprintf(answer, sizeof answer, "%.*s", a->conflict ? 9 : 40, a->text);
         const char *subject = step->write.length ? (const char *)step->write.data : "";
-        buffer_append_format(&text, "%s%s %.*s%s%s \xE2\x86\x92 %s%s", i ? " \xC2\xB7 " : "", s->topology.regions[a->region],
-                             (int)words->words[0].length, (const char *)words->words[0].data, subject[0] ? " " : "", subject,
+        buffer_append_format(&text, "%s%s %.*s%s%s \xE2\x86\x92 %s%s", i ? " \xC2\xB7 " : "",
+                             s->topology.regions[a->region], (int)words->words[0].length,
+                             (const char *)words->words[0].data, subject[0] ? " " : "", subject,
                              step->save.length ? "the siblings and their context" : answer,
                              !step->save.length && strlen(a->text) > 40 && !a->conflict ? "\xE2\x80\xA6" : "");
     }
@@ -146,8 +152,8 @@ static void put_latencies(struct page *p, const struct scenario *s, const struct
         if (histogram_count(h) == 0) continue;
         format_ms(histogram_percentile(h, 50), p50);
         format_ms(histogram_percentile(h, 99), p99);
-        int written = snprintf(text + length, sizeof text - length, "%s%s p50 %s ms, p99 %s ms", length ? " \xC2\xB7 " : "",
-                               s->topology.regions[region], p50, p99);
+        int written = snprintf(text + length, sizeof text - length, "%s%s p50 %s ms, p99 %s ms",
+                               length ? " \xC2\xB7 " : "", s->topology.regions[region], p50, p99);
         if (written > 0) length += (size_t)written;
     }
     put_line(p, "latency", text);
@@ -204,7 +210,8 @@ static void put_strategy(struct page *p, const struct scenario *s, uint32_t inde
     put(p, "\n");
 }
 
-void report_table(const struct scenario *s, const struct play_result *results, const struct report_style *style, struct buffer *out)
+void report_table(const struct scenario *s, const struct play_result *results, const struct report_style *style,
+                  struct buffer *out)
 {
     struct page page = {out, style};
     struct page *p = &page;
@@ -231,7 +238,9 @@ void report_table(const struct scenario *s, const struct play_result *results, c
     buffer_append_format(out, "  %u of %u strategies end as the ground truth says\n", good, s->strategies_count);
     ink(p, INK_PLAIN);
     ink(p, INK_DIM);
-    put(p, "  accepted: writes that were acknowledged \xC2\xB7 ledger: not shown, kept in the conflict log, restorable\n"
-           "  bytes: between regions, in the whole play \xC2\xB7 human: somebody has to decide \xC2\xB7 truth: ends as the incident must\n");
+    put(p,
+        "  accepted: writes that were acknowledged \xC2\xB7 ledger: not shown, kept in the conflict log, restorable\n"
+        "  bytes: between regions, in the whole play \xC2\xB7 human: somebody has to decide \xC2\xB7 truth: ends as "
+        "the incident must\n");
     ink(p, INK_PLAIN);
 }

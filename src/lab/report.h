@@ -6,11 +6,12 @@
 
 struct report_style {
     bool colour;
-    uint32_t columns;     /* width of the terminal; text is wrapped to it */
+    uint32_t columns; /* width of the terminal; text is wrapped to it */
 };
 
 /* The comparison: a block a strategy, the price beside the outcome. */
-void report_table(const struct scenario *s, const struct play_result *results, const struct report_style *style, struct buffer *out);
+void report_table(const struct scenario *s, const struct play_result *results, const struct report_style *style,
+                  struct buffer *out);
 
 /* The same as JSON (docs/lab.md). */
 void report_json(const struct scenario *s, const struct play_result *results, bool real, struct buffer *out);

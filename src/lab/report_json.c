@@ -27,9 +27,10 @@ static json_t *answers_json(const struct scenario *s, const struct play_result *
     for (uint32_t i = 0; i < r->answers_count; i++) {
         const struct play_answer *a = &r->answers[i];
         const char *outcome = a->unknown ? "unknown" : a->conflict ? "conflict" : a->refused ? "refused" : "done";
-        json_array_append_new(answers, json_pack("{s:i, s:f, s:s, s:s, s:s, s:f}", "line", (int)s->steps[a->step].line, "at_s",
-                                                 (double)s->steps[a->step].at_ns / 1e9, "region", s->topology.regions[a->region],
-                                                 "outcome", outcome, "reply", a->text, "latency_ms", (double)a->latency_ns / 1e6));
+        json_array_append_new(answers, json_pack("{s:i, s:f, s:s, s:s, s:s, s:f}", "line", (int)s->steps[a->step].line,
+                                                 "at_s", (double)s->steps[a->step].at_ns / 1e9, "region",
+                                                 s->topology.regions[a->region], "outcome", outcome, "reply", a->text,
+                                                 "latency_ms", (double)a->latency_ns / 1e6));
     }
     return answers;
 }
@@ -37,12 +38,15 @@ static json_t *answers_json(const struct scenario *s, const struct play_result *
 static json_t *strategy_json(const struct scenario *s, uint32_t index, const struct play_result *r)
 {
     const struct scenario_strategy *strategy = &s->strategies[index];
-    json_t *out = json_pack("{s:s, s:s, s:s, s:s}", "name", strategy->name, "title", strategy->title, "table", strategy->table,
-                            "price", strategy->price);
-    const struct { const char *name; uint32_t number; } numbers[] = {
-        {"accepted", r->accepted}, {"visible", r->visible},       {"hidden", r->hidden},   {"replaced", r->replaced},
-        {"lost", r->lost},         {"duplicated", r->duplicated}, {"refused", r->refused}, {"unknown", r->unknown},
-        {"conflicts", r->conflicts},
+    json_t *out = json_pack("{s:s, s:s, s:s, s:s}", "name", strategy->name, "title", strategy->title, "table",
+                            strategy->table, "price", strategy->price);
+    const struct {
+        const char *name;
+        uint32_t number;
+    } numbers[] = {
+        {"accepted", r->accepted}, {"visible", r->visible}, {"hidden", r->hidden},
+        {"replaced", r->replaced}, {"lost", r->lost},       {"duplicated", r->duplicated},
+        {"refused", r->refused},   {"unknown", r->unknown}, {"conflicts", r->conflicts},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         json_object_set_new(out, numbers[i].name, json_integer((json_int_t)numbers[i].number));
@@ -60,9 +64,10 @@ static json_t *strategy_json(const struct scenario *s, uint32_t index, const str
 void report_json(const struct scenario *s, const struct play_result *results, bool real, struct buffer *out)
 {
     json_t *strategies = json_array();
-    for (uint32_t i = 0; i < s->strategies_count; i++) json_array_append_new(strategies, strategy_json(s, i, &results[i]));
-    json_t *root = json_pack("{s:s, s:s, s:s, s:o}", "scenario", s->name, "title", s->title, "world", real ? "real" : "virtual",
-                             "strategies", strategies);
+    for (uint32_t i = 0; i < s->strategies_count; i++)
+        json_array_append_new(strategies, strategy_json(s, i, &results[i]));
+    json_t *root = json_pack("{s:s, s:s, s:s, s:o}", "scenario", s->name, "title", s->title, "world",
+                             real ? "real" : "virtual", "strategies", strategies);
     char *text = json_dumps(root, JSON_INDENT(2));
     ASSERT(text); /* all texts are ours or were checked to be UTF-8 by the file's reader */
     buffer_append_slice(out, slice_of_string(text));

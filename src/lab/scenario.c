@@ -42,7 +42,8 @@ static int find_strategy(const struct scenario *s, struct slice name)
     return -1;
 }
 
-static enum status read_only(const struct scenario *s, const struct yaml_node *only, struct scenario_step *step, struct buffer *error)
+static enum status read_only(const struct scenario *s, const struct yaml_node *only, struct scenario_step *step,
+                             struct buffer *error)
 {
     if (!only) return STATUS_OK;
     if (only->kind != YAML_KIND_SEQUENCE) return yaml_fail(only, error, "`only` is a list of strategies");
@@ -62,7 +63,8 @@ static enum status read_instead(const struct scenario *s, const struct yaml_node
     if (instead->kind != YAML_KIND_MAPPING) return yaml_fail(instead, error, "`instead` maps strategies to words");
     for (const struct yaml_node *n = instead->first; n; n = n->next) {
         int index = find_strategy(s, n->key->text);
-        if (index < 0) return yaml_fail(n->key, error, "no strategy '%.*s'", (int)n->key->text.length, n->key->text.data);
+        if (index < 0)
+            return yaml_fail(n->key, error, "no strategy '%.*s'", (int)n->key->text.length, n->key->text.data);
         if (read_words(n, &step->instead[index], error) != STATUS_OK) return STATUS_MALFORMED;
     }
     return STATUS_OK;
@@ -80,7 +82,8 @@ static enum status read_command(const struct scenario *s, const struct yaml_node
     return human ? yaml_bool(human, &step->human, error) : STATUS_OK;
 }
 
-static enum status read_cut(const struct scenario *s, const struct yaml_node *cut, struct scenario_step *step, struct buffer *error)
+static enum status read_cut(const struct scenario *s, const struct yaml_node *cut, struct scenario_step *step,
+                            struct buffer *error)
 {
     if (cut->kind != YAML_KIND_SEQUENCE || cut->count != 2) return yaml_fail(cut, error, "`cut` names two regions");
     step->kind = STEP_CUT;
@@ -88,9 +91,11 @@ static enum status read_cut(const struct scenario *s, const struct yaml_node *cu
     return read_region(s, child(cut, 1), &step->cut_b, error);
 }
 
-static enum status read_step(const struct scenario *s, const struct yaml_node *n, struct scenario_step *step, struct buffer *error)
+static enum status read_step(const struct scenario *s, const struct yaml_node *n, struct scenario_step *step,
+                             struct buffer *error)
 {
-    static const char *const keys[] = {"at", "in", "words", "read", "cut", "heal", "write", "save", "human", "only", "instead", NULL};
+    static const char *const keys[] = {"at",    "in",   "words", "read", "cut",     "heal",
+                                       "write", "save", "human", "only", "instead", NULL};
     *step = (struct scenario_step){.line = n->line};
     if (yaml_only_keys(n, keys, error) != STATUS_OK) return STATUS_MALFORMED;
     const struct yaml_node *at = yaml_require(n, "at", YAML_KIND_SCALAR, error);
@@ -139,13 +144,15 @@ static enum status read_topology(struct scenario *s, struct buffer *error)
 {
     const struct yaml_node *regions = yaml_require(s->tree.root, "regions", YAML_KIND_SEQUENCE, error);
     if (!regions) return STATUS_MALFORMED;
-    if (regions->count < 1 || regions->count > TOPOLOGY_REGIONS_MAX) return yaml_fail(regions, error, "1 to %d regions", TOPOLOGY_REGIONS_MAX);
+    if (regions->count < 1 || regions->count > TOPOLOGY_REGIONS_MAX)
+        return yaml_fail(regions, error, "1 to %d regions", TOPOLOGY_REGIONS_MAX);
     struct topology *t = &s->topology;
     *t = (struct topology){.faults_allowed = true, .epoch = 1};
     for (const struct yaml_node *n = regions->first; n; n = n->next) {
         const char *name;
         if (yaml_string(n, TOPOLOGY_NAME_BYTES_MAX - 8, &name, error) != STATUS_OK) return STATUS_MALFORMED;
-        if (topology_region_by_name(t, slice_of_string(name)) >= 0) return yaml_fail(n, error, "region '%s' twice", name);
+        if (topology_region_by_name(t, slice_of_string(name)) >= 0)
+            return yaml_fail(n, error, "region '%s' twice", name);
         struct topology_node *node = &t->nodes[t->nodes_count++];
         node->region = (uint8_t)t->regions_count;
         snprintf(t->regions[t->regions_count++], TOPOLOGY_NAME_BYTES_MAX, "%s", name);
@@ -165,7 +172,8 @@ static enum status read_links(struct scenario *s, struct buffer *error)
         uint64_t latency_ns, jitter_ns = 0;
         if (yaml_only_keys(n, keys, error) != STATUS_OK) return STATUS_MALFORMED;
         const struct yaml_node *between = yaml_require(n, "between", YAML_KIND_SEQUENCE, error);
-        const struct yaml_node *latency = yaml_require(n, "latency", YAML_KIND_SCALAR, error), *jitter = yaml_find(n, "jitter");
+        const struct yaml_node *latency = yaml_require(n, "latency", YAML_KIND_SCALAR, error),
+                               *jitter = yaml_find(n, "jitter");
         if (!between || !latency || read_cut(s, between, &ends, error) != STATUS_OK) return STATUS_MALFORMED;
         if (yaml_duration_ns(latency, 60000000000ULL, &latency_ns, error) != STATUS_OK) return STATUS_MALFORMED;
         if (jitter && yaml_duration_ns(jitter, 60000000000ULL, &jitter_ns, error) != STATUS_OK) return STATUS_MALFORMED;
@@ -175,16 +183,19 @@ static enum status read_links(struct scenario *s, struct buffer *error)
     return STATUS_OK;
 }
 
-static enum status read_values(const struct yaml_node *expect, const char *key, struct scenario_values *out, struct buffer *error)
+static enum status read_values(const struct yaml_node *expect, const char *key, struct scenario_values *out,
+                               struct buffer *error)
 {
     const struct yaml_node *list = yaml_find(expect, key);
     if (!list) return STATUS_OK;
-    if (list->kind != YAML_KIND_SEQUENCE || list->count > SCENARIO_VALUES_MAX) return yaml_fail(list, error, "`%s` is a list of values", key);
+    if (list->kind != YAML_KIND_SEQUENCE || list->count > SCENARIO_VALUES_MAX)
+        return yaml_fail(list, error, "`%s` is a list of values", key);
     for (const struct yaml_node *n = list->first; n; n = n->next) out->values[out->count++] = n->text;
     return STATUS_OK;
 }
 
-static enum status read_skew(const struct scenario *s, const struct yaml_node *skew, struct scenario_strategy *out, struct buffer *error)
+static enum status read_skew(const struct scenario *s, const struct yaml_node *skew, struct scenario_strategy *out,
+                             struct buffer *error)
 {
     for (const struct yaml_node *n = skew ? skew->first : NULL; n; n = n->next) {
         uint8_t region;
@@ -217,12 +228,15 @@ static enum status read_strategy(struct scenario *s, const struct yaml_node *n, 
     if (yaml_string(name, sizeof out->name - 1, &text, error) != STATUS_OK) return STATUS_MALFORMED;
     if (find_strategy(s, slice_of_string(text)) >= 0) return yaml_fail(name, error, "strategy '%s' twice", text);
     snprintf(out->name, sizeof out->name, "%s", text);
-    if (yaml_string(title, 80, &out->title, error) != STATUS_OK || yaml_string(table, 200, &out->table, error) != STATUS_OK ||
-        yaml_string(price, 200, &out->price, error) != STATUS_OK) return STATUS_MALFORMED;
+    if (yaml_string(title, 80, &out->title, error) != STATUS_OK ||
+        yaml_string(table, 200, &out->table, error) != STATUS_OK ||
+        yaml_string(price, 200, &out->price, error) != STATUS_OK)
+        return STATUS_MALFORMED;
     if (yaml_only_keys(expect, expect_keys, error) != STATUS_OK) return STATUS_MALFORMED;
     if (read_values(expect, "visible", &out->visible, error) != STATUS_OK ||
         read_values(expect, "ledger", &out->ledger, error) != STATUS_OK ||
-        read_values(expect, "replaced", &out->replaced, error) != STATUS_OK) return STATUS_MALFORMED;
+        read_values(expect, "replaced", &out->replaced, error) != STATUS_OK)
+        return STATUS_MALFORMED;
     const struct yaml_node *conflict = yaml_find(expect, "conflict");
     if (conflict && yaml_bool(conflict, &out->conflict, error) != STATUS_OK) return STATUS_MALFORMED;
     s->strategies_count++;
@@ -233,7 +247,8 @@ static enum status read_strategies(struct scenario *s, struct buffer *error)
 {
     const struct yaml_node *list = yaml_require(s->tree.root, "strategies", YAML_KIND_SEQUENCE, error);
     if (!list) return STATUS_MALFORMED;
-    if (list->count < 1 || list->count > SCENARIO_STRATEGIES_MAX) return yaml_fail(list, error, "1 to %d strategies", SCENARIO_STRATEGIES_MAX);
+    if (list->count < 1 || list->count > SCENARIO_STRATEGIES_MAX)
+        return yaml_fail(list, error, "1 to %d strategies", SCENARIO_STRATEGIES_MAX);
     for (const struct yaml_node *n = list->first; n; n = n->next) {
         if (read_strategy(s, n, error) != STATUS_OK) return STATUS_MALFORMED;
     }
@@ -242,7 +257,8 @@ static enum status read_strategies(struct scenario *s, struct buffer *error)
 
 enum status scenario_parse(struct scenario *out, const char *file, struct slice text, struct buffer *out_error)
 {
-    static const char *const keys[] = {"name", "title", "story", "regions", "links", "steps", "final", "strategies", NULL};
+    static const char *const keys[] = {"name",  "title", "story",      "regions", "links",
+                                       "steps", "final", "strategies", NULL};
     *out = (struct scenario){0};
     if (yaml_tree_parse(&out->tree, file, text, out_error) != STATUS_OK) return STATUS_MALFORMED;
     const struct yaml_node *root = out->tree.root;
@@ -251,8 +267,10 @@ enum status scenario_parse(struct scenario *out, const char *file, struct slice 
     const struct yaml_node *title = yaml_require(root, "title", YAML_KIND_SCALAR, out_error);
     const struct yaml_node *story = yaml_require(root, "story", YAML_KIND_SCALAR, out_error);
     if (!name || !title || !story) return STATUS_MALFORMED;
-    if (yaml_string(name, 40, &out->name, out_error) != STATUS_OK || yaml_string(title, 80, &out->title, out_error) != STATUS_OK ||
-        yaml_string(story, 2000, &out->story, out_error) != STATUS_OK) return STATUS_MALFORMED;
+    if (yaml_string(name, 40, &out->name, out_error) != STATUS_OK ||
+        yaml_string(title, 80, &out->title, out_error) != STATUS_OK ||
+        yaml_string(story, 2000, &out->story, out_error) != STATUS_OK)
+        return STATUS_MALFORMED;
     enum status status = read_topology(out, out_error);
     if (status == STATUS_OK) status = read_links(out, out_error);
     if (status == STATUS_OK) status = read_strategies(out, out_error);

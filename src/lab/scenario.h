@@ -18,14 +18,14 @@ struct scenario_step {
     uint64_t at_ns;
     enum step_kind kind;
     uint32_t line;
-    uint8_t region;                      /* WRITE, READ: where */
-    uint8_t cut_a, cut_b;                /* CUT: regions; HEAL: everything */
+    uint8_t region;       /* WRITE, READ: where */
+    uint8_t cut_a, cut_b; /* CUT: regions; HEAL: everything */
     struct scenario_words words;
     struct scenario_words instead[SCENARIO_STRATEGIES_MAX]; /* by strategy; count 0: the same words */
     bool skipped[SCENARIO_STRATEGIES_MAX];                  /* by strategy: `only` leaves it out */
-    struct slice write;                  /* the value that a WRITE stands for in the accounts; empty: none */
-    struct slice save;                   /* the field of the reply that later steps use as {name}; empty: none */
-    bool human;                          /* a person decides here */
+    struct slice write; /* the value that a WRITE stands for in the accounts; empty: none */
+    struct slice save;  /* the field of the reply that later steps use as {name}; empty: none */
+    bool human;         /* a person decides here */
 };
 
 struct scenario_values {
@@ -43,18 +43,20 @@ struct scenario_strategy {
 };
 
 struct scenario {
-    struct yaml_tree tree;               /* the texts live here */
+    struct yaml_tree tree; /* the texts live here */
     const char *name, *title, *story;
-    struct topology topology;            /* one node a region, without addresses */
+    struct topology topology; /* one node a region, without addresses */
     struct scenario_step steps[SCENARIO_STEPS_MAX];
     uint32_t steps_count;
-    struct scenario_step final;          /* asked in every region */
+    struct scenario_step final; /* asked in every region */
     struct scenario_strategy strategies[SCENARIO_STRATEGIES_MAX];
     uint32_t strategies_count;
 };
 
-/* Returns STATUS_OK, or STATUS_MALFORMED with "FILE:LINE: reason". `out` must stay put; deinit it also after a failure. */
-MUST_USE enum status scenario_parse(struct scenario *out, const char *file, struct slice text, struct buffer *out_error);
+/* Returns STATUS_OK, or STATUS_MALFORMED with "FILE:LINE: reason". `out` must stay put; deinit it also after a
+ * failure. */
+MUST_USE enum status scenario_parse(struct scenario *out, const char *file, struct slice text,
+                                    struct buffer *out_error);
 void scenario_deinit(struct scenario *s);
 
 /* The words of a step for a strategy. */

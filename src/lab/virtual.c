@@ -83,7 +83,8 @@ void virtual_play(const struct scenario *s, uint32_t strategy, uint64_t seed, st
     }
     world_run_until(run.world, START_NS);
     run.begin_ns = world_now_ns(run.world);
-    const struct play_world world = {.world = &run, .execute = execute, .wait_until = wait_until, .bytes = bytes_between_regions};
+    const struct play_world world = {
+        .world = &run, .execute = execute, .wait_until = wait_until, .bytes = bytes_between_regions};
     play_strategy(s, strategy, s->strategies[strategy].name, &world, out);
     world_free(run.world);
 }

@@ -16,7 +16,7 @@ struct question {
     struct world *world;
     uint64_t connection;
     uint8_t table;
-    struct audit_key *key;        /* NULL: the ledger */
+    struct audit_key *key; /* NULL: the ledger */
     struct audit_table *ledger;
     bool asked_siblings;
     bool done;
@@ -78,8 +78,8 @@ static void ask(struct question *q, const char *verb, const char *subject, const
 
 static void ask_key(struct question *q, uint32_t key)
 {
-    static const char *const verbs[] = {[PLAN_STRING] = "GET", [PLAN_COUNTER] = "GET", [PLAN_SET] = "SMEMBERS",
-                                        [PLAN_ROW] = "HGETALL"};
+    static const char *const verbs[] = {
+        [PLAN_STRING] = "GET", [PLAN_COUNTER] = "GET", [PLAN_SET] = "SMEMBERS", [PLAN_ROW] = "HGETALL"};
     const struct plan_table *t = &q->audit->plan->tables[q->table];
     char text[32];
     workload_key_text(t, key, text);
@@ -133,14 +133,17 @@ static void on_answer(void *user, uint64_t connection, const struct resp_value *
         q->done = true;
         return;
     }
-    bool conflict = reply->type == RESP_ERROR && reply->text.length >= 8 && memcmp(reply->text.data, "CONFLICT", 8) == 0;
+    bool conflict =
+        reply->type == RESP_ERROR && reply->text.length >= 8 && memcmp(reply->text.data, "CONFLICT", 8) == 0;
     if (q->key && conflict && !q->asked_siblings) {
         q->asked_siblings = true;
         ask_key(q, (uint32_t)(q->key - q->ledger->keys));
         return;
     }
-    if (q->key) take_key(q, reply);
-    else take_ledger(q, reply);
+    if (q->key)
+        take_key(q, reply);
+    else
+        take_ledger(q, reply);
     q->done = true;
 }
 
@@ -163,8 +166,10 @@ static void audit_one(struct audit *audit, struct world *w, uint8_t node, uint8_
         q.connection = world_client_open(w, node, on_answer, &q);
         if (!q.connection) continue;
         q.key = key < keys ? &t->keys[key] : NULL;
-        if (q.key) ask_key(&q, key);
-        else ask(&q, "CONFLICTS", audit->plan->tables[table].name, "COUNT", "100000");
+        if (q.key)
+            ask_key(&q, key);
+        else
+            ask(&q, "CONFLICTS", audit->plan->tables[table].name, "COUNT", "100000");
         wait_for(&q);
         q.done = true;
         world_client_close(w, q.connection);
@@ -192,7 +197,8 @@ void audit_free(struct audit *audit)
     for (uint32_t region = 0; region < audit->regions; region++) {
         for (uint32_t table = 0; table < audit->plan->tables_count; table++) {
             struct audit_table *t = &audit->tables[region][table];
-            for (uint32_t key = 0; t->keys && key < audit->plan->tables[table].keys; key++) memory_free(t->keys[key].values);
+            for (uint32_t key = 0; t->keys && key < audit->plan->tables[table].keys; key++)
+                memory_free(t->keys[key].values);
             memory_free(t->keys);
             memory_free(t->ledger);
         }

@@ -5,11 +5,11 @@
 #include "sim/history.h"
 
 struct audit_key {
-    bool answered;          /* false: the region did not answer */
-    bool in_conflict;       /* `values` are alternatives that wait for a decision */
-    uint64_t fingerprint;   /* of what is shown; equal for equal states */
-    int64_t number;         /* counters */
-    uint64_t *values;       /* all values or members shown, siblings too; sorted */
+    bool answered;        /* false: the region did not answer */
+    bool in_conflict;     /* `values` are alternatives that wait for a decision */
+    uint64_t fingerprint; /* of what is shown; equal for equal states */
+    int64_t number;       /* counters */
+    uint64_t *values;     /* all values or members shown, siblings too; sorted */
     uint32_t values_count;
 };
 
@@ -17,7 +17,7 @@ struct audit_table {
     struct audit_key *keys; /* by key number */
     bool ledger_answered;
     uint64_t ledger_fingerprint;
-    uint64_t *ledger;       /* values in the conflict ledger; sorted, duplicates kept */
+    uint64_t *ledger; /* values in the conflict ledger; sorted, duplicates kept */
     uint32_t ledger_count;
 };
 

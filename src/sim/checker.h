@@ -6,7 +6,7 @@
 #include "sim/audit.h"
 
 struct verdict {
-    const char *property;  /* NULL: all is well */
+    const char *property; /* NULL: all is well */
     char reason[512];
 };
 

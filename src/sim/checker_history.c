@@ -82,9 +82,10 @@ void check_no_lost_write(const struct history *h, const struct audit *audit, str
         if (op->outcome == OUTCOME_UNKNOWN && !was_shown(h, op)) continue;
         if (is_accounted_for(audit, op)) continue;
         if (has_replacer(h, audit->plan, op)) continue;
-        verdict_fail(v, "no lost acknowledged write", "v%llu, written to %s key %u at node %u at %.6f s, is neither visible "
-                     "nor in the ledger, and no later write could have replaced it", (unsigned long long)op->value, t->name,
-                     op->key, op->node, (double)op->invoked_ns / 1e9);
+        verdict_fail(v, "no lost acknowledged write",
+                     "v%llu, written to %s key %u at node %u at %.6f s, is neither visible "
+                     "nor in the ledger, and no later write could have replaced it",
+                     (unsigned long long)op->value, t->name, op->key, op->node, (double)op->invoked_ns / 1e9);
     }
 }
 
@@ -110,7 +111,8 @@ void check_no_resurrection(const struct history *h, const struct audit *audit, s
             const struct audit_key *seen = &audit->tables[0][op->table].keys[op->key];
             if (seen->in_conflict) continue; /* a contested delete: what it removed stays one of the alternatives */
             if (!operation_follows(removal, op) || !audit_shows(seen, op->value)) continue;
-            verdict_fail(v, "no resurrection", "v%llu of %s key %u is visible, though a removal at node %u came after it",
+            verdict_fail(v, "no resurrection",
+                         "v%llu of %s key %u is visible, though a removal at node %u came after it",
                          (unsigned long long)op->value, t->name, op->key, removal->node);
             return;
         }
@@ -126,9 +128,12 @@ void check_causal_order(const struct history *h, const struct audit *audit, stru
         if (later->kind != OP_SET || later->outcome != OUTCOME_DONE || t->expires || t->siblings) continue;
         for (uint32_t k = 0; k < i; k++) {
             const struct operation *op = &h->operations[k];
-            if (op->kind != OP_SET || op->table != later->table || op->key != later->key || !operation_follows(later, op)) continue;
+            if (op->kind != OP_SET || op->table != later->table || op->key != later->key ||
+                !operation_follows(later, op))
+                continue;
             if (!audit_shows(&audit->tables[0][op->table].keys[op->key], op->value)) continue;
-            verdict_fail(v, "causal order", "v%llu of %s key %u is visible, though v%llu was written after it at node %u",
+            verdict_fail(v, "causal order",
+                         "v%llu of %s key %u is visible, though v%llu was written after it at node %u",
                          (unsigned long long)op->value, t->name, op->key, (unsigned long long)later->value, op->node);
             return;
         }
@@ -152,8 +157,9 @@ void check_counter_sum(const struct history *h, const struct audit *audit, struc
             workload_key_text(t, key, text);
             int64_t shown = audit->tables[0][table].keys[key].number + audit_late_sum(audit, text);
             if (shown >= (int64_t)certain && shown <= (int64_t)(certain + possible)) continue;
-            verdict_fail(v, "counter sums", "%s key %u shows %lld; acknowledged increments sum to %llu, unknown ones to %llu",
-                         t->name, key, (long long)shown, (unsigned long long)certain, (unsigned long long)possible);
+            verdict_fail(v, "counter sums",
+                         "%s key %u shows %lld; acknowledged increments sum to %llu, unknown ones to %llu", t->name,
+                         key, (long long)shown, (unsigned long long)certain, (unsigned long long)possible);
         }
     }
 }
@@ -163,7 +169,8 @@ static bool removal_was_tried(const struct history *h, const struct operation *a
     for (uint32_t i = 0; i < h->count; i++) {
         const struct operation *op = &h->operations[i];
         if (op->kind == OP_REMOVE && op->table == add->table && op->key == add->key && op->value == add->value &&
-            op->outcome != OUTCOME_REFUSED) return true;
+            op->outcome != OUTCOME_REFUSED)
+            return true;
     }
     return false;
 }
@@ -180,7 +187,8 @@ void check_set_adds(const struct history *h, const struct audit *audit, struct v
                          (unsigned long long)op->value, name, op->key);
         }
         if (op->outcome == OUTCOME_DONE && !shown && !is_accounted_for(audit, op) && !removal_was_tried(h, op)) {
-            verdict_fail(v, "set adds", "v%llu, added to %s key %u at node %u at %.6f s, is no member, and nobody removed it",
+            verdict_fail(v, "set adds",
+                         "v%llu, added to %s key %u at node %u at %.6f s, is no member, and nobody removed it",
                          (unsigned long long)op->value, name, op->key, op->node, (double)op->invoked_ns / 1e9);
         }
     }

@@ -123,7 +123,7 @@ static struct state_sum sum_of(struct replica *r, enum store_space_kind kind)
     struct state_sum s = {.kind = kind};
     buffer_init(&s.scratch, 64 * 1024 * 1024);
     uint64_t cursor = 0;
-    while (store_scan(kind == SPACE_DATA ? replica_data(r) : replica_ledger(r), &cursor, 1000, add_item, &s)) { }
+    while (store_scan(kind == SPACE_DATA ? replica_data(r) : replica_ledger(r), &cursor, 1000, add_item, &s)) {}
     buffer_deinit(&s.scratch);
     return s;
 }
@@ -134,8 +134,8 @@ static void compare_replicas(struct replica *a, uint8_t a_node, struct replica *
         struct state_sum x = sum_of(a, (enum store_space_kind)kind), y = sum_of(b, (enum store_space_kind)kind);
         if (x.cold || y.cold || x.sum == y.sum) continue; /* cold ones are compared through RESP */
         verdict_fail(v, "convergence", "table %llu partition %u: the %s of nodes %u and %u differ inside",
-                     (unsigned long long)replica_table(a), replica_partition(a), kind == SPACE_DATA ? "states" : "ledgers",
-                     a_node, b_node);
+                     (unsigned long long)replica_table(a), replica_partition(a),
+                     kind == SPACE_DATA ? "states" : "ledgers", a_node, b_node);
     }
 }
 
@@ -150,10 +150,11 @@ static void compare_regions(const struct audit *audit, uint32_t region, uint32_t
             verdict_fail(v, "convergence", "%s key %u: regions 0 and %u show different values", t->name, key, region);
         }
     }
-    if (!other->ledger_answered) verdict_fail(v, "convergence", "%s: region %u does not list its ledger", t->name, region);
+    if (!other->ledger_answered)
+        verdict_fail(v, "convergence", "%s: region %u does not list its ledger", t->name, region);
     if (first->ledger_fingerprint != other->ledger_fingerprint) {
-        verdict_fail(v, "convergence", "%s: regions 0 and %u list different ledgers (%u and %u values)", t->name, region,
-                     first->ledger_count, other->ledger_count);
+        verdict_fail(v, "convergence", "%s: regions 0 and %u list different ledgers (%u and %u values)", t->name,
+                     region, first->ledger_count, other->ledger_count);
     }
 }
 
@@ -180,10 +181,12 @@ void check_account(struct world *w, struct verdict *v)
         replica_account(s.items[i].replica, &a);
         uint64_t sum = a.visible + a.hidden + a.replaced + a.ledgered + a.expired;
         if (a.accepted == sum) continue;
-        verdict_fail(v, "ledger accounting", "table %llu partition %u at node %u: accepted %llu, but visible %llu + hidden %llu + "
-                     "replaced %llu + ledgered %llu + expired %llu = %llu", (unsigned long long)replica_table(s.items[i].replica),
-                     replica_partition(s.items[i].replica), s.items[i].node, (unsigned long long)a.accepted,
-                     (unsigned long long)a.visible, (unsigned long long)a.hidden, (unsigned long long)a.replaced,
-                     (unsigned long long)a.ledgered, (unsigned long long)a.expired, (unsigned long long)sum);
+        verdict_fail(v, "ledger accounting",
+                     "table %llu partition %u at node %u: accepted %llu, but visible %llu + hidden %llu + "
+                     "replaced %llu + ledgered %llu + expired %llu = %llu",
+                     (unsigned long long)replica_table(s.items[i].replica), replica_partition(s.items[i].replica),
+                     s.items[i].node, (unsigned long long)a.accepted, (unsigned long long)a.visible,
+                     (unsigned long long)a.hidden, (unsigned long long)a.replaced, (unsigned long long)a.ledgered,
+                     (unsigned long long)a.expired, (unsigned long long)sum);
     }
 }

@@ -11,12 +11,12 @@ struct world_client {
     struct world *world;
     uint64_t id;
     uint8_t node, shard;
-    uint64_t generation;          /* of the node's process it is connected to */
-    bool open;                    /* our side still listens */
-    bool server_open;             /* the shard knows it */
+    uint64_t generation; /* of the node's process it is connected to */
+    bool open;           /* our side still listens */
+    bool server_open;    /* the shard knows it */
     bool paused;
     bool read_due, write_due;
-    struct buffer to_server;      /* sent, not yet consumed by the shard */
+    struct buffer to_server; /* sent, not yet consumed by the shard */
     struct buffer from_server;
     world_reply on_reply;
     void *user;
@@ -48,8 +48,14 @@ uint64_t world_client_open(struct world *w, uint8_t node, world_reply on_reply, 
     }
     struct world_client *c = memory_zalloc(1, sizeof *c);
     w->clients[w->clients_count++] = c;
-    *c = (struct world_client){.world = w, .id = w->clients_count, .node = node, .generation = n->generation,
-                               .open = true, .server_open = true, .on_reply = on_reply, .user = user};
+    *c = (struct world_client){.world = w,
+                               .id = w->clients_count,
+                               .node = node,
+                               .generation = n->generation,
+                               .open = true,
+                               .server_open = true,
+                               .on_reply = on_reply,
+                               .user = user};
     c->shard = (uint8_t)prng_below(&w->prng, n->shards_count);
     buffer_init(&c->to_server, RESP_REQUEST_BYTES_MAX);
     buffer_init(&c->from_server, RESP_REQUEST_BYTES_MAX);

@@ -230,15 +230,11 @@ static void perform(struct disk *disk, struct file_request *request)
 {
     request->status = STATUS_OK;
     switch (request->kind) {
-    case FILE_WRITE_SYNC:
-        put_bytes(&disk->files[request->file], request->offset, request->bytes);
-        return;
+    case FILE_WRITE_SYNC: put_bytes(&disk->files[request->file], request->offset, request->bytes); return;
     case FILE_READ:
         request->length_done = get_bytes(&disk->files[request->file], request->offset, request->into, request->length);
         return;
-    case FILE_PREALLOCATE:
-        request->status = port_create(disk, request->name, request->length, &request->file);
-        return;
+    case FILE_PREALLOCATE: request->status = port_create(disk, request->name, request->length, &request->file); return;
     }
 }
 

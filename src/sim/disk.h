@@ -28,8 +28,8 @@ struct files_port disk_port(struct disk *disk);
 
 /* The node crashes now: decide what of the work under way survives, drop the rest. Call before the shard is freed. */
 void disk_crash(struct disk *disk);
-void disk_wipe(struct disk *disk);                       /* a new, empty disk */
-void disk_stall(struct disk *disk, uint64_t until_ns);   /* nothing completes before that time */
+void disk_wipe(struct disk *disk);                     /* a new, empty disk */
+void disk_stall(struct disk *disk, uint64_t until_ns); /* nothing completes before that time */
 void disk_set_capacity(struct disk *disk, uint64_t bytes_max);
 uint64_t disk_bytes(const struct disk *disk);
 

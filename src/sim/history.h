@@ -5,8 +5,19 @@
 #include "sim/plan.h"
 
 enum operation_kind {
-    OP_SET, OP_GET, OP_DELETE, OP_INCREMENT, OP_ADD, OP_REMOVE, OP_COLUMN_SET, OP_COLUMN_DELETE, OP_ROW_GET, OP_EXPIRE,
-    OP_RESOLVE, OP_SIBLINGS, OP_RESTORE,
+    OP_SET,
+    OP_GET,
+    OP_DELETE,
+    OP_INCREMENT,
+    OP_ADD,
+    OP_REMOVE,
+    OP_COLUMN_SET,
+    OP_COLUMN_DELETE,
+    OP_ROW_GET,
+    OP_EXPIRE,
+    OP_RESOLVE,
+    OP_SIBLINGS,
+    OP_RESTORE,
 };
 enum operation_outcome { OUTCOME_UNKNOWN, OUTCOME_DONE, OUTCOME_REFUSED };
 
@@ -14,10 +25,10 @@ struct operation {
     enum operation_kind kind;
     enum operation_outcome outcome; /* UNKNOWN also while it runs */
     uint8_t node;
-    uint8_t table;                  /* index in the plan */
+    uint8_t table; /* index in the plan */
     uint32_t key;
     uint32_t column;
-    uint64_t value;                 /* unique number of a written value or member; of the member removed; 0: none */
+    uint64_t value; /* unique number of a written value or member; of the member removed; 0: none */
     uint64_t amount;
     uint64_t invoked_ns, returned_ns; /* returned_ns UINT64_MAX when it never returned */
 };

@@ -41,8 +41,10 @@ static size_t lower_bound(const struct pairs *p, struct slice key)
     size_t low = 0, high = p->count;
     while (low < high) {
         size_t middle = (low + high) / 2;
-        if (slice_compare(p->items[middle].key, key) < 0) low = middle + 1;
-        else high = middle;
+        if (slice_compare(p->items[middle].key, key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low;
 }
@@ -90,9 +92,7 @@ static void apply_op(void *user, enum kv_batch_op op, struct slice key, struct s
     struct pairs *p = user;
     size_t at = lower_bound(p, key);
     switch (op) {
-    case KV_BATCH_PUT:
-        put_pair(p, key, value);
-        return;
+    case KV_BATCH_PUT: put_pair(p, key, value); return;
     case KV_BATCH_DELETE:
         if (at < p->count && slice_equal(p->items[at].key, key)) remove_span(p, at, at + 1);
         return;
@@ -164,8 +164,10 @@ static void perform(struct kv_memory *kv, struct kv_request *request)
     case KV_GET: {
         struct slice key = buffer_slice(&request->key);
         size_t at = lower_bound(&kv->live, key);
-        if (at == kv->live.count || !slice_equal(kv->live.items[at].key, key)) request->status = STATUS_NOT_FOUND;
-        else buffer_append_slice(&request->value, kv->live.items[at].value);
+        if (at == kv->live.count || !slice_equal(kv->live.items[at].key, key))
+            request->status = STATUS_NOT_FOUND;
+        else
+            buffer_append_slice(&request->value, kv->live.items[at].value);
         return;
     }
     }

@@ -9,8 +9,8 @@
 
 struct flight {
     struct world *world;
-    uint8_t from, to;       /* nodes; for frames inside a process: shards */
-    uint8_t node;           /* inside a process: of which node */
+    uint8_t from, to; /* nodes; for frames inside a process: shards */
+    uint8_t node;     /* inside a process: of which node */
     uint8_t type;
     bool inside;
     uint64_t link_generation;
@@ -73,8 +73,10 @@ static void tell_link(struct world *w, uint8_t node, uint8_t peer, bool up)
     struct world_node *n = &w->nodes[node];
     for (uint8_t i = 0; n->running && i < n->shards_count; i++) {
         world__touch(&n->shards[i]);
-        if (up) shard_on_peer_up(n->shards[i].shard, peer);
-        else shard_on_peer_down(n->shards[i].shard, peer);
+        if (up)
+            shard_on_peer_up(n->shards[i].shard, peer);
+        else
+            shard_on_peer_down(n->shards[i].shard, peer);
     }
 }
 
@@ -99,9 +101,12 @@ static void check_link(struct world *w, uint8_t a, uint8_t b)
     bool severed = is_cut(w, a, b) && is_cut(w, b, a);
     bool held = world__node_is_held(w, a) || world__node_is_held(w, b);
     if (link->up) {
-        if (!severed && !held) link->since_ns = 0;
-        else if (link->since_ns == 0) link->since_ns = now;
-        else if (now - link->since_ns >= WORLD_SILENCE_NS && severed) set_link(w, a, b, false);
+        if (!severed && !held)
+            link->since_ns = 0;
+        else if (link->since_ns == 0)
+            link->since_ns = now;
+        else if (now - link->since_ns >= WORLD_SILENCE_NS && severed)
+            set_link(w, a, b, false);
     } else if (both_run && !severed && !held && now >= link->reconnect_ns) {
         set_link(w, a, b, true);
     }
@@ -176,8 +181,10 @@ static void arrive(void *user, uint64_t argument)
     struct flight *f = user;
     uint8_t node = f->inside ? f->node : f->to;
     if (!is_control(f->type) && world__defer_if_paused(f->world, node, arrive, f, argument)) return;
-    if (f->inside) deliver_inside(f);
-    else deliver_between_nodes(f);
+    if (f->inside)
+        deliver_inside(f);
+    else
+        deliver_between_nodes(f);
     memory_free(f);
 }
 

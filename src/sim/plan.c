@@ -127,7 +127,7 @@ void plan_draw(struct plan *plan, uint64_t seed)
 
 const char *plan_fault_name(enum plan_fault_kind kind)
 {
-    static const char *const names[PLAN_FAULT_KINDS] = {"cut",  "one-way cut", "isolate",    "crash",     "pause",
-                                                        "wipe", "skew",        "disk stall", "disk full", "restart all"};
+    static const char *const names[PLAN_FAULT_KINDS] = {
+        "cut", "one-way cut", "isolate", "crash", "pause", "wipe", "skew", "disk stall", "disk full", "restart all"};
     return names[kind];
 }

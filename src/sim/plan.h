@@ -11,25 +11,34 @@ enum { PLAN_TABLES_MAX = 12, PLAN_FAULTS_MAX = 64, PLAN_OPERATIONS_MIN = 2000, P
 enum plan_kind { PLAN_STRING, PLAN_COUNTER, PLAN_SET, PLAN_ROW };
 
 struct plan_table {
-    char name[16];        /* the key prefix; "default" for keys without one */
-    char words[160];      /* TABLE CREATE words; empty for the default table */
+    char name[16];   /* the key prefix; "default" for keys without one */
+    char words[160]; /* TABLE CREATE words; empty for the default table */
     enum plan_kind kind;
     bool siblings;
-    bool deletes;         /* DEL is in the mix */
+    bool deletes;           /* DEL is in the mix */
     bool whole_rows_return; /* a concurrent update may bring deleted columns back (S11) */
     bool expires;
     uint32_t keys;
 };
 
 enum plan_fault_kind {
-    PLAN_CUT_TWO_WAY, PLAN_CUT_ONE_WAY, PLAN_ISOLATE, PLAN_CRASH, PLAN_PAUSE, PLAN_WIPE, PLAN_SKEW, PLAN_STALL,
-    PLAN_DISK_FULL, PLAN_RESTART_ALL, PLAN_FAULT_KINDS,
+    PLAN_CUT_TWO_WAY,
+    PLAN_CUT_ONE_WAY,
+    PLAN_ISOLATE,
+    PLAN_CRASH,
+    PLAN_PAUSE,
+    PLAN_WIPE,
+    PLAN_SKEW,
+    PLAN_STALL,
+    PLAN_DISK_FULL,
+    PLAN_RESTART_ALL,
+    PLAN_FAULT_KINDS,
 };
 
 struct plan_fault {
     enum plan_fault_kind kind;
     uint64_t begin_ns, end_ns;
-    uint8_t a, b;         /* nodes; for cuts: regions */
+    uint8_t a, b; /* nodes; for cuts: regions */
     int32_t skew_ms;
 };
 

@@ -1,6 +1,7 @@
 /* run.c: the phases of a run.
  *
- * Source:  the two phases follow TigerBeetle's simulator: first safety while faults go on, then liveness of a healed core.
+ * Source:  the two phases follow TigerBeetle's simulator: first safety while faults go on, then liveness of a healed
+ *          core.
  */
 #include "sim/run.h"
 
@@ -54,7 +55,8 @@ static void start(struct run *run, uint8_t node)
     buffer_init(&error, 4096);
     bool started = world_node_start(run->world, node, &error);
     bool may_fail = world_node_is_full(run->world, node); /* there is no room for a first segment: later, then */
-    if (!started && !may_fail) fprintf(stderr, "node %u does not start: %.*s\n", node, (int)error.length, (const char *)error.data);
+    if (!started && !may_fail)
+        fprintf(stderr, "node %u does not start: %.*s\n", node, (int)error.length, (const char *)error.data);
     ASSERT(started || may_fail); /* else a node must always open what a crash left */
     buffer_deinit(&error);
 }
@@ -71,8 +73,10 @@ struct coverage {
 static void check_member(void *user, struct replica *theirs)
 {
     struct coverage *c = user;
-    if (replica_table(theirs) != replica_table(c->mine) || replica_partition(theirs) != replica_partition(c->mine)) return;
-    if (!vv_covers_all(replica_clock(theirs), replica_clock(c->mine)) || !replica_is_serving(theirs)) c->covered = false;
+    if (replica_table(theirs) != replica_table(c->mine) || replica_partition(theirs) != replica_partition(c->mine))
+        return;
+    if (!vv_covers_all(replica_clock(theirs), replica_clock(c->mine)) || !replica_is_serving(theirs))
+        c->covered = false;
 }
 
 static void visit_others(struct coverage *c, void (*visit)(void *user, struct replica *r))
@@ -244,15 +248,20 @@ static void work_and_judge(struct run *run, struct history *h, struct run_report
         /* What can expire has expired before regions are compared one after the other. */
         world_run_until(run->world, world_now_ns(run->world) + EXPIRY_S_MAX * second_ns);
         done = done && run_until(run, cluster_is_quiet, load, CONVERGE_DEADLINE_S);
-        if (done) judge(run, h, out);
-        else out->result = RUN_LIVENESS;
-        if (!done) verdict_fail(&out->verdict, "convergence in time", "after %d s of calm: %s", CONVERGE_DEADLINE_S, run->waits_for);
+        if (done)
+            judge(run, h, out);
+        else
+            out->result = RUN_LIVENESS;
+        if (!done)
+            verdict_fail(&out->verdict, "convergence in time", "after %d s of calm: %s", CONVERGE_DEADLINE_S,
+                         run->waits_for);
     }
     buffer_deinit(&error);
     count_operations(h, out);
     out->hash = world_hash(run->world);
     out->virtual_ns = world_now_ns(run->world);
-    world_run_until(run->world, world_now_ns(run->world) + run->plan->client_timeout_ns); /* late time-outs of clients */
+    world_run_until(run->world,
+                    world_now_ns(run->world) + run->plan->client_timeout_ns); /* late time-outs of clients */
     world_free(run->world);
     workload_free(load);
 }

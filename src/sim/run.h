@@ -9,7 +9,7 @@ enum run_result { RUN_OK = 0, RUN_SAFETY = 1, RUN_LIVENESS = 3 };
 struct run_report {
     enum run_result result;
     struct verdict verdict;
-    uint64_t hash;            /* equal for equal runs */
+    uint64_t hash; /* equal for equal runs */
     uint32_t operations, acknowledged, unknown, refused, faults;
     uint64_t virtual_ns;
 };

@@ -1,4 +1,5 @@
-/* schedule.h: virtual time: a heap of events ordered by (time, order of scheduling), so that a run has one order only. */
+/* schedule.h: virtual time: a heap of events ordered by (time, order of scheduling), so that a run has one order
+ * only. */
 #ifndef MERIDIAN_SIM_SCHEDULE_H
 #define MERIDIAN_SIM_SCHEDULE_H
 

@@ -18,14 +18,14 @@ struct load_client {
     struct workload *load;
     uint32_t index;
     uint8_t node;
-    uint64_t connection;      /* 0: none */
+    uint64_t connection; /* 0: none */
     bool waits;
-    uint32_t operation;       /* index in the history */
-    uint64_t ticket;          /* of the command under way: tells its time-out from a later one's */
+    uint32_t operation; /* index in the history */
+    uint64_t ticket;    /* of the command under way: tells its time-out from a later one's */
     enum follow_up follow;
     uint8_t table;
     uint32_t key;
-    struct buffer carried;    /* context or ledger id for the follow-up */
+    struct buffer carried; /* context or ledger id for the follow-up */
 };
 
 struct workload {
@@ -37,7 +37,7 @@ struct workload {
     uint64_t next_value;
     uint32_t issued;
     uint32_t active;
-    bool created;             /* the table under way */
+    bool created; /* the table under way */
     bool create_refused;
     struct buffer create_error;
 };
@@ -149,12 +149,16 @@ static void draw_row(struct workload *load, const struct plan_table *t, struct o
     op->column = (uint32_t)prng_below(&load->prng, ROW_COLUMNS);
     snprintf(column, sizeof column, "c%u", op->column);
     uint64_t dice = prng_below(&load->prng, 100);
-    if (dice < 30) op->kind = OP_ROW_GET;
-    else if (dice < 38 && t->deletes) op->kind = OP_DELETE;
-    else if (dice < 46) op->kind = OP_COLUMN_DELETE;
-    else op->kind = OP_COLUMN_SET;
-    static const char *const words[] = {[OP_ROW_GET] = "HGETALL", [OP_DELETE] = "DEL", [OP_COLUMN_DELETE] = "HDEL",
-                                        [OP_COLUMN_SET] = "HSET"};
+    if (dice < 30)
+        op->kind = OP_ROW_GET;
+    else if (dice < 38 && t->deletes)
+        op->kind = OP_DELETE;
+    else if (dice < 46)
+        op->kind = OP_COLUMN_DELETE;
+    else
+        op->kind = OP_COLUMN_SET;
+    static const char *const words[] = {
+        [OP_ROW_GET] = "HGETALL", [OP_DELETE] = "DEL", [OP_COLUMN_DELETE] = "HDEL", [OP_COLUMN_SET] = "HSET"};
     add_word(c, words[op->kind]);
     add_word(c, key);
     if (op->kind == OP_COLUMN_DELETE || op->kind == OP_COLUMN_SET) add_word(c, column);
@@ -269,8 +273,10 @@ static void choose_follow_up(struct load_client *client, const struct operation 
     if (reply->type == RESP_ERROR && starts_with(reply->text, "CONFLICT")) client->follow = FOLLOW_SIBLINGS;
     if (op->kind != OP_SIBLINGS || reply->type == RESP_ERROR) return;
     const struct resp_value *field = NULL;
-    if (before == FOLLOW_SIBLINGS) field = field_of(reply, "context");
-    else if (reply->count) field = field_of(&reply->items[prng_below(&client->load->prng, reply->count)], "id");
+    if (before == FOLLOW_SIBLINGS)
+        field = field_of(reply, "context");
+    else if (reply->count)
+        field = field_of(&reply->items[prng_below(&client->load->prng, reply->count)], "id");
     if (!field) return;
     buffer_clear(&client->carried);
     buffer_append_slice(&client->carried, field->text);
@@ -325,7 +331,8 @@ static void step_client(void *user, uint64_t argument)
     }
     if (!client->connection) {
         uint32_t nodes = world_topology(load->world)->nodes_count;
-        client->node = (uint8_t)(prng_chance(&load->prng, 3, 4) ? client->index % nodes : prng_below(&load->prng, nodes));
+        client->node =
+            (uint8_t)(prng_chance(&load->prng, 3, 4) ? client->index % nodes : prng_below(&load->prng, nodes));
         client->connection = world_client_open(load->world, client->node, on_reply, client);
         if (!client->connection) {
             plan_step(client, CLIENT_RETRY_NS);
@@ -347,7 +354,8 @@ static void step_client(void *user, uint64_t argument)
     client->waits = true;
     load->issued++;
     world_client_send(load->world, client->connection, words, count);
-    world_at(load->world, world_now_ns(load->world) + load->plan->client_timeout_ns, on_timeout, client, client->ticket);
+    world_at(load->world, world_now_ns(load->world) + load->plan->client_timeout_ns, on_timeout, client,
+             client->ticket);
 }
 
 /* ---- life ---- */
@@ -385,7 +393,8 @@ static void on_create_reply(void *user, uint64_t connection, const struct resp_v
         return;
     }
     /* After an unknown outcome it may exist already: then an earlier try of ours made it. */
-    load->created = reply->type != RESP_ERROR || memmem(reply->text.data, reply->text.length, "exists already", 14) != NULL;
+    load->created =
+        reply->type != RESP_ERROR || memmem(reply->text.data, reply->text.length, "exists already", 14) != NULL;
     load->create_refused = !load->created;
     buffer_clear(&load->create_error);
     if (load->create_refused) buffer_append_slice(&load->create_error, reply->text);
@@ -403,8 +412,10 @@ static void send_create(struct workload *load, const struct plan_table *t)
     for (char *word; (word = strsep(&rest, " ")) != NULL;) add_word(&c, word);
     load->created = load->create_refused = false;
     uint64_t connection = world_client_open(load->world, 0, on_create_reply, load);
-    if (connection) world_client_send(load->world, connection, c.words, c.count);
-    else load->create_refused = true;
+    if (connection)
+        world_client_send(load->world, connection, c.words, c.count);
+    else
+        load->create_refused = true;
 }
 
 static bool create_table(struct workload *load, const struct plan_table *t)

@@ -8,7 +8,8 @@ struct workload;
 
 struct workload *workload_new(struct world *w, const struct plan *plan, struct history *history);
 void workload_free(struct workload *load);
-/* Create the plan's tables. Returns false when that did not succeed within some virtual seconds; *out_error says why. */
+/* Create the plan's tables. Returns false when that did not succeed within some virtual seconds; *out_error says
+ * why. */
 bool workload_create_tables(struct workload *load, struct buffer *out_error);
 void workload_start(struct workload *load);
 bool workload_is_done(const struct workload *load); /* all operations were issued and have returned or timed out */

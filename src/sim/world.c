@@ -165,8 +165,10 @@ static void hand_completion(void *user, uint64_t generation)
     if (current && world__defer_if_paused(s->world, s->node, hand_completion, c, generation)) return;
     if (current) {
         world__touch(s);
-        if (c->file) shard_on_file_done(s->shard, c->file);
-        else shard_on_kv_done(s->shard, c->kv);
+        if (c->file)
+            shard_on_file_done(s->shard, c->file);
+        else
+            shard_on_kv_done(s->shard, c->kv);
     }
     memory_free(c);
 }
@@ -175,7 +177,8 @@ static void plan_completion(struct world_shard *s, struct file_request *file, st
 {
     struct completion *c = memory_zalloc(1, sizeof *c);
     *c = (struct completion){s, file, kv};
-    schedule_at(&s->world->schedule, s->world->schedule.now_ns, hand_completion, c, s->world->nodes[s->node].generation);
+    schedule_at(&s->world->schedule, s->world->schedule.now_ns, hand_completion, c,
+                s->world->nodes[s->node].generation);
 }
 
 static void on_file_done(void *user, struct file_request *request)
@@ -245,11 +248,19 @@ static void port_log_line(void *world, char level, const char *event, const char
 
 static void make_disks(struct world *w, struct world_shard *s)
 {
-    s->disk = disk_new(&(struct disk_config){.schedule = &w->schedule, .prng = &w->prng, .sync_ns_min = 60000,
-                                             .sync_ns_max = 900000, .bytes_max = w->config.disk_bytes_max,
-                                             .done = on_file_done, .user = s});
-    s->kv = kv_memory_new(&(struct kv_memory_config){.schedule = &w->schedule, .prng = &w->prng, .delay_ns_min = 20000,
-                                                     .delay_ns_max = 3000000, .done = on_kv_done, .user = s});
+    s->disk = disk_new(&(struct disk_config){.schedule = &w->schedule,
+                                             .prng = &w->prng,
+                                             .sync_ns_min = 60000,
+                                             .sync_ns_max = 900000,
+                                             .bytes_max = w->config.disk_bytes_max,
+                                             .done = on_file_done,
+                                             .user = s});
+    s->kv = kv_memory_new(&(struct kv_memory_config){.schedule = &w->schedule,
+                                                     .prng = &w->prng,
+                                                     .delay_ns_min = 20000,
+                                                     .delay_ns_max = 3000000,
+                                                     .done = on_kv_done,
+                                                     .user = s});
 }
 
 struct world *world_new(const struct world_config *config)
@@ -279,7 +290,7 @@ void world_free(struct world *w)
         if (w->nodes[i].running) world_node_crash(w, (uint8_t)i);
     }
     w->closing = true;
-    while (schedule_step(&w->schedule, UINT64_MAX)) { }
+    while (schedule_step(&w->schedule, UINT64_MAX)) {}
     for (uint32_t i = 0; i < w->config.topology.nodes_count; i++) {
         for (uint8_t k = 0; k < w->nodes[i].shards_count; k++) {
             disk_free(w->nodes[i].shards[k].disk);
@@ -452,7 +463,7 @@ uint64_t world_now_ns(const struct world *w)
 
 void world_run_until(struct world *w, uint64_t at_ns)
 {
-    while (schedule_step(&w->schedule, at_ns)) { }
+    while (schedule_step(&w->schedule, at_ns)) {}
 }
 
 /* An event of the world's user, which must not run once the world is being freed. */

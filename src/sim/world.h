@@ -1,8 +1,8 @@
 /* world.h: a virtual cluster: the same shards as the server's, on virtual time, network, disks and clients. Everything
  * that happens is decided by the configuration and one seed.
  *
- * A node's loop is imitated: events reach the shard one by one, an iteration ends a little later, so that several events
- * share one log write. A crash frees the shard without any further I/O and lets the disk decide what survives.
+ * A node's loop is imitated: events reach the shard one by one, an iteration ends a little later, so that several
+ * events share one log write. A crash frees the shard without any further I/O and lets the disk decide what survives.
  */
 #ifndef MERIDIAN_SIM_WORLD_H
 #define MERIDIAN_SIM_WORLD_H
@@ -18,16 +18,16 @@ struct world_config {
     uint8_t shards[TOPOLOGY_NODES_MAX]; /* per node; 0 means 1 */
     uint64_t seed;
     uint64_t start_wall_ms;
-    uint64_t memory_bytes_max;          /* per shard */
+    uint64_t memory_bytes_max; /* per shard */
     uint64_t log_bytes_max;
     uint32_t log_segment_bytes;
     uint64_t backlog_bytes_max;
     uint64_t write_back_bytes;
     uint64_t disk_bytes_max;
-    uint32_t loss_permille;             /* of frames, beyond what FAULT says: duplicated and reordered likewise */
+    uint32_t loss_permille; /* of frames, beyond what FAULT says: duplicated and reordered likewise */
     uint32_t duplicate_permille;
     uint32_t reorder_permille;
-    bool trace;                         /* print a line per event */
+    bool trace; /* print a line per event */
 };
 
 /* A configuration with generous limits and a well-behaved network. */
@@ -48,7 +48,7 @@ void world_note(struct world *w, const char *format, ...) PRINTF_LIKE(2, 3); /* 
 /* Start or restart a node on its disk. False when the shard refused to open: *out_error tells why (may be NULL). */
 bool world_node_start(struct world *w, uint8_t node, struct buffer *out_error);
 void world_node_crash(struct world *w, uint8_t node);
-void world_node_wipe(struct world *w, uint8_t node);       /* it must be down: its next start finds new, empty disks */
+void world_node_wipe(struct world *w, uint8_t node); /* it must be down: its next start finds new, empty disks */
 void world_node_pause(struct world *w, uint8_t node, bool paused);
 void world_node_skew(struct world *w, uint8_t node, int32_t skew_ms);
 void world_node_stall_disk(struct world *w, uint8_t node, uint64_t until_ns);

@@ -11,7 +11,7 @@
 enum {
     WORLD_PEER_QUEUE_BYTES_MAX = 8 * 1024 * 1024,
     WORLD_FAULTS_MAX = 1024,
-    WORLD_SILENCE_NS = 2000000000,   /* a two-way cut is noticed after this time */
+    WORLD_SILENCE_NS = 2000000000, /* a two-way cut is noticed after this time */
     WORLD_RECONNECT_NS_MAX = 400000000,
     WORLD_LINK_CHECK_NS = 100000000,
 };
@@ -27,11 +27,11 @@ struct deferred {
 struct world_shard {
     struct world *world;
     uint8_t node, index;
-    struct shard *shard;        /* NULL while down */
+    struct shard *shard; /* NULL while down */
     struct disk *disk;
     struct kv_memory *kv;
-    bool iteration_due;         /* an end of iteration is scheduled */
-    uint64_t wake_ns;           /* the earliest wake scheduled; UINT64_MAX for none */
+    bool iteration_due;           /* an end of iteration is scheduled */
+    uint64_t wake_ns;             /* the earliest wake scheduled; UINT64_MAX for none */
     uint64_t mail_ns[SHARDS_MAX]; /* when the newest frame to each other shard arrives: mailboxes keep order */
 };
 
@@ -40,10 +40,10 @@ struct world_node {
     uint8_t index;
     bool running;
     bool paused;
-    bool full;                  /* its disks have no room: a first start fails */
-    bool fresh;                 /* the disks are new: the folder is made at the next start */
+    bool full;  /* its disks have no room: a first start fails */
+    bool fresh; /* the disks are new: the folder is made at the next start */
     uint64_t folder_id;
-    uint64_t generation;        /* of this process; grows at each crash */
+    uint64_t generation; /* of this process; grows at each crash */
     int32_t skew_ms;
     struct list deferred;
     struct fault faults[WORLD_FAULTS_MAX]; /* as its FAULT list says */
@@ -55,15 +55,15 @@ struct world_node {
 /* The connection of two nodes, a < b. */
 struct link {
     bool up;
-    uint64_t generation;        /* of the connection: frames of an earlier one are lost */
-    uint64_t since_ns;          /* down: since; up: when a two-way cut began, or 0 */
+    uint64_t generation; /* of the connection: frames of an earlier one are lost */
+    uint64_t since_ns;   /* down: since; up: when a two-way cut began, or 0 */
     uint64_t reconnect_ns;
 };
 
 /* One direction of it. */
 struct lane {
     bool cut;
-    bool wants_room;            /* a sender was turned away */
+    bool wants_room; /* a sender was turned away */
     uint64_t queued_bytes;
     uint64_t last_arrival_ns;
     uint64_t sent_bytes;
@@ -74,7 +74,7 @@ struct world {
     struct schedule schedule;
     struct prng prng;
     uint64_t hash;
-    bool closing;               /* world_free() drains the schedule: events only give back what they hold */
+    bool closing; /* world_free() drains the schedule: events only give back what they hold */
     struct world_node nodes[TOPOLOGY_NODES_MAX];
     struct link links[TOPOLOGY_NODES_MAX][TOPOLOGY_NODES_MAX];
     struct lane lanes[TOPOLOGY_NODES_MAX][TOPOLOGY_NODES_MAX];
@@ -86,7 +86,7 @@ struct world {
 bool world__node_is_held(const struct world *w, uint8_t node); /* paused, by us or by FAULT */
 /* Runs the event now, or keeps it while the node is paused. The caller has checked the generation. */
 bool world__defer_if_paused(struct world *w, uint8_t node, schedule_action action, void *user, uint64_t argument);
-void world__touch(struct world_shard *s);   /* before an event: set its time, see to the end of the iteration */
+void world__touch(struct world_shard *s); /* before an event: set its time, see to the end of the iteration */
 void world__hash(struct world *w, const char *what, uint64_t a, uint64_t b, struct slice bytes);
 
 /* network.c */

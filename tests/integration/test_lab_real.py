@@ -10,7 +10,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 
 
 def lab(*words, timeout=300):
-    return subprocess.run([MERIDIAN, "lab", *words], cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run([MERIDIAN, "lab", *words], cwd=ROOT, capture_output=True, text=True, timeout=timeout,
+                          check=False)
 
 
 class Lab(unittest.TestCase):

@@ -1,5 +1,5 @@
-/* main.c: does the simulator catch the bug that was planted in this program? Seeds are run one by one, each in a process of
- * its own, until a checker, or an assertion of the node, objects. Exit code 0: it was caught. */
+/* main.c: does the simulator catch the bug that was planted in this program? Seeds are run one by one, each in a
+ * process of its own, until a checker, or an assertion of the node, objects. Exit code 0: it was caught. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,7 +23,8 @@ static bool seed_objects(uint64_t seed)
         struct run_report report;
         run_seed(seed, false, &report);
         char text[600];
-        int length = snprintf(text, sizeof text, "%s: %s", report.verdict.property ? report.verdict.property : "", report.verdict.reason);
+        int length = snprintf(text, sizeof text, "%s: %s", report.verdict.property ? report.verdict.property : "",
+                              report.verdict.reason);
         ssize_t written = write(ends[1], text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
         _exit(written < 0 ? 2 : (int)report.result);
     }

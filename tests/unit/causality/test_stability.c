@@ -1,10 +1,10 @@
 /* test_stability.c: rule S1 played out: replicas exchange writes in causal order and report clocks over slow, separate
- * channels. A dot that is called stable is never followed by the delivery of a write concurrent with it. The same run with
- * "stable as soon as every report covers it" must break that, else this test could not fail. */
+ * channels. A dot that is called stable is never followed by the delivery of a write concurrent with it. The same run
+ * with "stable as soon as every report covers it" must break that, else this test could not fail. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 
 #include "base/memory.h"
 #include "base/prng.h"
@@ -25,7 +25,7 @@ struct model_report {
 struct node {
     uint64_t clock[NODES];
     struct stability *stability;
-    struct vv naive[NODES];   /* latest report of each member, confirmed or not */
+    struct vv naive[NODES]; /* latest report of each member, confirmed or not */
     uint64_t reports_read[NODES];
 };
 
@@ -107,7 +107,8 @@ static void deliver_one(struct model *m, uint64_t self, uint64_t origin)
 static void report_from(struct model *m, uint64_t self)
 {
     m->reports[self] = memory_realloc(m->reports[self], (m->reports_count[self] + 1) * sizeof(struct model_report));
-    m->reports[self][m->reports_count[self]++] = (struct model_report){(uint16_t)(self + 1), vector_of(&m->nodes[self])};
+    m->reports[self][m->reports_count[self]++] =
+        (struct model_report){(uint16_t)(self + 1), vector_of(&m->nodes[self])};
 }
 
 static void read_report(struct model *m, uint64_t self, uint64_t from)

@@ -1,8 +1,8 @@
 /* test_vv.c: version vectors form a lattice; encodings survive, damage does not. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 
 #include "base/prng.h"
 #include "causality/vv.h"
@@ -144,8 +144,9 @@ static void disorder_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(merge_is_a_join),   cmocka_unit_test(meet_is_the_dual),   cmocka_unit_test(covers_what_was_raised),
-        cmocka_unit_test(encoding_is_exact), cmocka_unit_test(disorder_is_refused),
+        cmocka_unit_test(merge_is_a_join),        cmocka_unit_test(meet_is_the_dual),
+        cmocka_unit_test(covers_what_was_raised), cmocka_unit_test(encoding_is_exact),
+        cmocka_unit_test(disorder_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,11 +1,11 @@
 /* links: lab sim node contract */
-/* test_play.c: the scenarios of this tree end in the simulator as their ground truth says, under several seeds; and a wrong
- * expectation is found out, else the ground truth would be no test. */
+/* test_play.c: the scenarios of this tree end in the simulator as their ground truth says, under several seeds; and a
+ * wrong expectation is found out, else the ground truth would be no test. */
 #define _GNU_SOURCE /* memmem */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -100,7 +100,8 @@ static void equal_seeds_play_equally(void **state)
 {
     (void)state;
     struct scenario *s = load("scenarios/split-profile.yaml");
-    struct play_result *a = memory_zalloc(s->strategies_count, sizeof *a), *b = memory_zalloc(s->strategies_count, sizeof *b);
+    struct play_result *a = memory_zalloc(s->strategies_count, sizeof *a),
+                       *b = memory_zalloc(s->strategies_count, sizeof *b);
     for (uint32_t i = 0; i < s->strategies_count; i++) {
         virtual_play(s, i, 7, &a[i]);
         virtual_play(s, i, 7, &b[i]);

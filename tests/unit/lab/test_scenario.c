@@ -1,8 +1,8 @@
 /* test_scenario.c: scenario files: every mistake gets its line and reason. */
+#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 #include <stdio.h>
 
 #include "base/memory.h"
@@ -73,6 +73,7 @@ static void mistakes_get_their_line(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_a_whole_scenario), cmocka_unit_test(mistakes_get_their_line)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_a_whole_scenario),
+                                       cmocka_unit_test(mistakes_get_their_line)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
