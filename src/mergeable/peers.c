@@ -342,6 +342,13 @@ void replica__check_peers(struct replica *r)
 
 /* ---- facts ---- */
 
+uint32_t replica_peers_marked(const struct replica *r)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < r->peers_count; i++) count += r->peers[i].marked;
+    return count;
+}
+
 uint32_t replica_peers(const struct replica *r, struct replica_now now,
                        struct replica_peer_status out[REPLICA_MEMBERS_MAX])
 {

@@ -166,6 +166,8 @@ struct replica_peer_status {
 };
 uint32_t replica_peers(const struct replica *r, struct replica_now now,
                        struct replica_peer_status out[REPLICA_MEMBERS_MAX]);
+/* Peers marked as needing repair: deltas no longer suffice, they are due a full copy. */
+uint32_t replica_peers_marked(const struct replica *r);
 /* Garbage still waiting for stability: tombstones, hidden values. */
 uint64_t replica_garbage_count(const struct replica *r);
 

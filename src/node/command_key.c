@@ -69,6 +69,7 @@ enum command_result request_write(struct request *request, struct store_item *it
         *out_written = true;
         return COMMAND_DONE;
     case WRITE_REFUSED_SPACE:
+        shard__on_space_refused(request->shard);
         resp_write_error(request->reply,
                          "UNAVAILABLE no space is left on this node's disk; nothing was done. Make room, or "
                          "write at another node");

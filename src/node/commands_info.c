@@ -37,8 +37,8 @@ static void info_memory(struct shard *s, struct buffer *b)
 static void info_persistence(struct shard *s, struct buffer *b)
 {
     const char *health = store_health(s->store) == STATUS_OK ? "ok" : "err";
-    buffer_append_format(b, "loading:0\r\naof_enabled:1\r\naof_last_write_status:ok\r\nrdb_bgsave_in_progress:%d\r\n",
-                         s->pass_running);
+    buffer_append_format(b, "loading:0\r\naof_enabled:1\r\naof_last_write_status:%s\r\nrdb_bgsave_in_progress:%d\r\n",
+                         shard__is_out_of_space(s) ? "err" : "ok", s->pass_running);
     buffer_append_format(b, "rdb_last_bgsave_status:%s\r\nlog_bytes:%llu\r\nlog_segments:%u\r\nlog_last_lsn:%llu\r\n",
                          health, u(log_bytes(s->log)), log_segment_count(s->log), u(log_last_lsn(s->log)));
     buffer_append_format(b, "log_durable_lsn:%llu\r\nwritten_back_lsn:%llu\r\n", u(s->durable_lsn), u(s->passed_lsn));
@@ -66,7 +66,7 @@ static void info_replication(struct shard *s, struct buffer *b)
 }
 
 struct totals {
-    uint64_t keys, ledgered, garbage, replicas, joining;
+    uint64_t keys, ledgered, garbage, replicas, joining, marked;
 };
 
 static void add_replica(void *user, struct replica *replica)
@@ -77,6 +77,7 @@ static void add_replica(void *user, struct replica *replica)
     totals->garbage += replica_garbage_count(replica);
     totals->replicas++;
     totals->joining += !replica_is_serving(replica);
+    totals->marked += replica_peers_marked(replica);
 }
 
 static void info_keyspace(struct shard *s, struct buffer *b)
@@ -96,6 +97,7 @@ static void info_meridian(struct shard *s, struct buffer *b)
                          (unsigned)s->config.shard, (unsigned)s->config.shards, u(t->epoch));
     buffer_append_format(b, "tables:%u\r\nreplicas:%llu\r\nreplicas_joining:%llu\r\nconflicts_open:%llu\r\n",
                          s->tables_count, u(totals.replicas), u(totals.joining), u(totals.ledgered));
+    buffer_append_format(b, "peers_needing_repair:%llu\r\n", u(totals.marked));
     buffer_append_format(b, "objects_with_garbage:%llu\r\nclock_leads:%d\r\nclock_lead_ms:%lld\r\nfaults:%u\r\n",
                          u(totals.garbage), s->clock_leads, (long long)s->clock_lead_ms, s->faults_count);
 }

@@ -15,6 +15,8 @@
 
 enum { LOG_LINE_BYTES_MAX = 1024, SCRATCH_BYTES_MAX = FRAME_BODY_BYTES_MAX, TICK_ALL_MS = 1000 };
 
+static const uint64_t OUT_OF_SPACE_NS = 10ull * 1000 * 1000 * 1000;
+
 void shard__log(struct shard *s, char level, const char *event, const char *format, ...)
 {
     char text[LOG_LINE_BYTES_MAX];
@@ -31,6 +33,18 @@ static void activate(struct partition_slot *slot)
 {
     slot->active_until_ns = slot->shard->now.mono_ns + ACTIVE_NS;
     if (!list_node_is_linked(&slot->active)) list_push_back(&slot->shard->active, &slot->active);
+}
+
+bool shard__is_out_of_space(const struct shard *s)
+{
+    return s->space_refused_ns && s->now.mono_ns - s->space_refused_ns < OUT_OF_SPACE_NS;
+}
+
+/* One line while writes go on being refused, not one a write. */
+void shard__on_space_refused(struct shard *s)
+{
+    if (!shard__is_out_of_space(s)) shard__log(s, 'E', "disk-full", "reason=\"no space is left: writes are refused\"");
+    s->space_refused_ns = s->now.mono_ns;
 }
 
 void shard__touch(struct partition_slot *slot)
@@ -108,12 +122,31 @@ static void tick_active(struct shard *s)
     }
 }
 
+static void count_marks(void *user, struct replica *replica)
+{
+    *(uint32_t *)user += replica_peers_marked(replica);
+}
+
+static void log_repairs(struct shard *s)
+{
+    uint32_t marks = 0;
+    shard_visit_replicas(s, count_marks, &marks);
+    if (marks == s->repairs_logged) return;
+    s->repairs_logged = marks;
+    if (marks) {
+        shard__log(s, 'W', "needs-repair", "count=%u reason=\"too far behind for deltas: full copies are due\"", marks);
+    } else {
+        shard__log(s, 'I', "repaired", "count=0");
+    }
+}
+
 static void tick(struct shard *s)
 {
     if (s->now.mono_ns >= s->tick_all_ns) {
         s->tick_all_ns = s->now.mono_ns + TICK_ALL_MS * 1000000ull;
         visit_slots(s, tick_slot);
         table_protocol__expire(s);
+        log_repairs(s);
     }
     if (s->now.mono_ns >= s->tick_active_ns) {
         tick_active(s);

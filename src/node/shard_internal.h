@@ -311,6 +311,8 @@ struct shard {
     /* upkeep.c */
     bool pass_running, flush_asked, reclaiming;
     uint32_t pass_table, pass_partition;
+    uint64_t space_refused_ns;     /* when a write was last refused for want of space; 0: never */
+    uint32_t repairs_logged;       /* marks "needs repair" at the last tick */
     uint64_t pass_lsn, passed_lsn; /* everything up to passed_lsn is written back and flushed */
     uint64_t pass_started_ns;
     uint64_t log_bytes_at_pass, reclaim_above_bytes, reclaim_copied_bytes;
@@ -335,6 +337,8 @@ static inline const struct topology_node *shard__self(const struct shard *s)
 PRINTF_LIKE(4, 5) void shard__log(struct shard *s, char level, const char *event, const char *format, ...);
 /* Something was appended to the log on behalf of this partition: it wants to know when that is durable. */
 void shard__touch(struct partition_slot *slot);
+void shard__on_space_refused(struct shard *s);
+bool shard__is_out_of_space(const struct shard *s); /* it refused a write within the last ten seconds */
 uint8_t shard__of_partition(uint64_t table, uint16_t partition, uint8_t shards);
 
 /* client.c */

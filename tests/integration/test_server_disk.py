@@ -38,6 +38,8 @@ class FullDiskTest(cluster.TestCase):
         c.start()
         written, reply = self.write_until_refused(node)
         self.assertIn("no space", self.assert_error("UNAVAILABLE", reply))
+        self.assertIn("aof_last_write_status:err", node.call("INFO", "persistence"))
+        self.assertEqual(1, node.log_text().count("disk-full"))
         self.assertEqual(VALUE, node.call("GET", "k:%d" % (written - 1)))
         self.assertIsNone(node.call("GET", "k:%d" % written))
         subprocess.run(["mount", "-o", "remount,size=" + LARGE, self.mount], check=True)
