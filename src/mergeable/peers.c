@@ -126,7 +126,8 @@ static enum send_outcome send_delta(struct replica *r, struct peer *p, uint32_t 
     const struct origin *o = &r->origins[index];
     const struct delta_entry *entry = delta_log_find(&o->deltas, counter);
     ASSERT(entry);
-    ASSERT(vv_covers(&r->durable, (struct dot){o->replica, counter})); /* P2: a peer is told only what is durable here */
+    ASSERT(
+        vv_covers(&r->durable, (struct dot){o->replica, counter})); /* P2: a peer is told only what is durable here */
     size_t room = r->config.effects.send_room(r->config.effects.user, p->node);
     if (room < r->out.length + entry->at.bytes + VARINT_BYTES_MAX) return SEND_LATER;
     struct wait *wait = replica__wait_new(r, p->node);
