@@ -1,8 +1,9 @@
 /* test_context.c: contexts come back as they were given out, and a mangled one is refused, whatever was changed. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 #include "causality/context.h"
 

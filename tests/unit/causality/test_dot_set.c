@@ -1,8 +1,9 @@
 /* test_dot_set.c: sets of dots: exact, canonical, and hostile bytes are refused before memory is taken for them. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 #include "base/prng.h"
 #include "causality/dot_set.h"

@@ -1,8 +1,9 @@
 /* test_hlc.c: stamps strictly increase (H1) and exceed what was observed (H2), whatever the wall clock does. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 #include "base/prng.h"
 #include "causality/hlc.h"

@@ -1,8 +1,9 @@
 /* test_node_clock.c: a node clock against the plain set of dots that it stands for. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 #include "base/prng.h"
 #include "causality/node_clock.h"

@@ -1,10 +1,11 @@
 /* test_stability.c: rule S1 played out: replicas exchange writes in causal order and report clocks over slow, separate
  * channels. A dot that is called stable is never followed by the delivery of a write concurrent with it. The same run
  * with "stable as soon as every report covers it" must break that, else this test could not fail. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 #include "base/memory.h"
 #include "base/prng.h"

@@ -1,8 +1,9 @@
 /* test_vv.c: version vectors form a lattice; encodings survive, damage does not. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 #include "base/prng.h"
 #include "causality/vv.h"

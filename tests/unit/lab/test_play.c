@@ -2,10 +2,12 @@
 /* test_play.c: the scenarios of this tree end in the simulator as their ground truth says, under several seeds; and a
  * wrong expectation is found out, else the ground truth would be no test. */
 #define _GNU_SOURCE /* memmem */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,8 +1,10 @@
 /* test_scenario.c: scenario files: every mistake gets its line and reason. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 
 #include "base/memory.h"
