@@ -99,10 +99,12 @@ def bench_visibility(seconds):
                 value = b"%d" % i
                 begin = time.perf_counter()
                 writer.command("SET", "seen:1", value)
+                time.sleep(max(0.0, latency / 1e3 - 0.005))  # don't load the machine while nothing can be there yet
                 while reader.command("GET", "seen:1") != value:
                     if time.perf_counter() - begin > 10:
                         raise RuntimeError("never visible")
                 extra.append((time.perf_counter() - begin) * 1e3 - latency)
+                time.sleep(0.01)
             p50, p99 = percentile(extra, 0.5), percentile(extra, 0.99)
             say("  %-16s %3d ms + %5.2f (p50) + %5.2f (p99)  goal <= 5  %s"
                 % (a + " -> " + b, latency, p50, p99, verdict(p99 <= 5)))

@@ -178,4 +178,24 @@ class Workplace:
         self.servers += servers
         for server in servers:
             server.wait_ready()
+        for server in servers:
+            self.wait_serving(server, servers)
         return servers
+
+    @staticmethod
+    def wait_serving(server, servers, seconds=30.0):
+        """New replicas hear from each other before they serve: wait until this one's write is shown by all."""
+        deadline = time.monotonic() + seconds
+        connection = Connection(server.port)
+        while connection.command("SET", "ready:1", server.name) != "+OK":
+            if time.monotonic() > deadline:
+                raise RuntimeError("%s does not serve within %.0f s" % (server.name, seconds))
+            time.sleep(0.05)
+        connection.close()
+        for other in servers:
+            connection = Connection(other.port)
+            while connection.command("GET", "ready:1") != server.name.encode():
+                if time.monotonic() > deadline:
+                    raise RuntimeError("%s is not seen by %s" % (server.name, other.name))
+                time.sleep(0.05)
+            connection.close()
