@@ -201,7 +201,7 @@ uint32_t object_siblings(const struct object *o, uint64_t now_ms, struct arena *
         if (delete_is_contested(x)) push(&list, OBJECT_NONE, x->dot, x->stamp);
     }
     object_observe_all(o, out_dots);
-    qsort(list.items, list.count, sizeof *list.items, by_stamp_descending);
+    if (list.count > 1) qsort(list.items, list.count, sizeof *list.items, by_stamp_descending);
     *out_list = list.items;
     return list.count;
 }

@@ -112,7 +112,7 @@ static int compare_slices(const void *a, const void *b)
 uint32_t slices_make_distinct(struct slice *slices, uint32_t count)
 {
     if (count < 2) return count;
-    qsort(slices, count, sizeof *slices, compare_slices);
+    if (count > 1) qsort(slices, count, sizeof *slices, compare_slices);
     uint32_t distinct = 1;
     for (uint32_t i = 1; i < count; i++) {
         if (!slice_equal(slices[i], slices[distinct - 1])) slices[distinct++] = slices[i];

@@ -28,6 +28,11 @@ static int compare_numbers(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+static void sort_numbers(uint64_t *numbers, uint32_t count)
+{
+    if (count > 1) qsort(numbers, count, sizeof *numbers, compare_numbers); /* qsort() wants an array even for none */
+}
+
 static void push_number(uint64_t **numbers, uint32_t *count, uint64_t number)
 {
     *numbers = memory_realloc(*numbers, (*count + 1) * sizeof **numbers);
@@ -94,7 +99,7 @@ static void take_key(struct question *q, const struct resp_value *reply)
     k->fingerprint = fingerprint_of(reply);
     if (reply->type == RESP_BULK && !slice_to_i64(reply->text, &k->number)) k->number = 0;
     collect_values(reply, &k->values, &k->values_count);
-    qsort(k->values, k->values_count, sizeof *k->values, compare_numbers);
+    sort_numbers(k->values, k->values_count);
 }
 
 static struct slice field_text(const struct resp_value *record, const char *name)
@@ -122,7 +127,7 @@ static void take_ledger(struct question *q, const struct resp_value *reply)
     t->ledger_answered = reply->type != RESP_ERROR;
     t->ledger_fingerprint = fingerprint_of(reply);
     collect_values(reply, &t->ledger, &t->ledger_count);
-    qsort(t->ledger, t->ledger_count, sizeof *t->ledger, compare_numbers);
+    sort_numbers(t->ledger, t->ledger_count);
 }
 
 static void on_answer(void *user, uint64_t connection, const struct resp_value *reply)
