@@ -440,9 +440,13 @@ static uint64_t flush_wire(const struct peers *p, struct wire *w, uint64_t now)
     return wire_flush(w, now);
 }
 
+/* libuv counts whole milliseconds from a time that lags by up to one: the timer may be early. Looking again arms it for
+ * the rest; returning at once would leave what is due to the next tick. */
 static void on_release(uv_timer_t *timer)
 {
-    peers_flush(timer->data);
+    struct peers *p = timer->data;
+    p->flush_ns = 0;
+    peers_flush(p);
 }
 
 void peers_flush(struct peers *p)
