@@ -191,16 +191,6 @@ void lab_real_stop(struct lab_real *real)
 
 /* ---- playing ---- */
 
-static struct resp_value copy_value(struct arena *arena, const struct resp_value *v)
-{
-    struct resp_value copy = *v;
-    copy.text = arena_copy(arena, v->text);
-    size_t items = v->type == RESP_MAP ? 2 * v->count : v->count;
-    copy.items = arena_alloc(arena, (items + 1) * sizeof *copy.items);
-    for (size_t i = 0; i < items; i++) copy.items[i] = copy_value(arena, &v->items[i]);
-    return copy;
-}
-
 static bool execute(void *world, uint8_t region, const struct slice *words, uint32_t count, struct arena *arena,
                     struct resp_value *out_reply, uint64_t *out_latency_ns)
 {
@@ -216,7 +206,7 @@ static bool execute(void *world, uint8_t region, const struct slice *words, uint
     uint64_t begin = now_ns();
     if (!local_ask(&real->topology.nodes[region].resp, texts, count, ASK_TIMEOUT_MS, &reply)) return false;
     *out_latency_ns = now_ns() - begin;
-    *out_reply = copy_value(arena, &reply.value);
+    *out_reply = play_copy_reply(arena, &reply.value);
     local_reply_deinit(&reply);
     return true;
 }

@@ -38,6 +38,16 @@ static void complain(struct play *p, const char *format, ...)
 
 /* ---- words and replies ---- */
 
+struct resp_value play_copy_reply(struct arena *arena, const struct resp_value *v)
+{
+    struct resp_value copy = *v;
+    copy.text = arena_copy(arena, v->text);
+    size_t items = v->type == RESP_MAP ? 2 * v->count : v->count;
+    copy.items = arena_alloc(arena, (items + 1) * sizeof *copy.items);
+    for (size_t i = 0; i < items; i++) copy.items[i] = play_copy_reply(arena, &v->items[i]);
+    return copy;
+}
+
 static void expand(struct play *p, struct slice word, struct buffer *out)
 {
     for (size_t i = 0; i < word.length;) {

@@ -46,6 +46,9 @@ struct play_result {
     char why[400]; /* where it is not */
 };
 
+/* A reply that lives as long as `arena`: for worlds whose replies die with the call that brings them. */
+struct resp_value play_copy_reply(struct arena *arena, const struct resp_value *v);
+
 /* Play strategy `strategy` on `world`, whose nodes run and see each other; creates the table `table`. */
 void play_strategy(const struct scenario *s, uint32_t strategy, const char *table, const struct play_world *world,
                    struct play_result *out);

@@ -15,16 +15,6 @@ struct virtual_run {
     struct resp_value *reply;
 };
 
-static struct resp_value copy_value(struct arena *arena, const struct resp_value *v)
-{
-    struct resp_value copy = *v;
-    copy.text = arena_copy(arena, v->text);
-    size_t items = v->type == RESP_MAP ? 2 * v->count : v->count;
-    copy.items = arena_alloc(arena, (items + 1) * sizeof *copy.items);
-    for (size_t i = 0; i < items; i++) copy.items[i] = copy_value(arena, &v->items[i]);
-    return copy;
-}
-
 static void on_reply(void *user, uint64_t client, const struct resp_value *reply)
 {
     struct virtual_run *run = user;
@@ -32,7 +22,7 @@ static void on_reply(void *user, uint64_t client, const struct resp_value *reply
     if (run->done) return;
     run->done = true;
     run->replied = reply != NULL;
-    if (reply) *run->reply = copy_value(run->arena, reply);
+    if (reply) *run->reply = play_copy_reply(run->arena, reply);
 }
 
 static bool execute(void *world, uint8_t region, const struct slice *words, uint32_t count, struct arena *arena,
