@@ -72,7 +72,8 @@ struct walk {
     const struct keyspace_query *query; /* NULL: every live key */
     uint64_t now_ms;
     uint32_t items_left;   /* to visit; 0: only the rest of the prefix */
-    bool stopped;          /* at the end of a prefix, or at a cold item */
+    uint64_t hash_end;     /* not to be visited from here on, low bits zero; 0: to the end */
+    bool stopped;          /* at the end of a prefix, at hash_end, or at a cold item */
     bool prefix_open;      /* an item was visited, `prefix` may have more */
     uint64_t prefix;       /* of the last item visited */
     uint64_t prefix_count; /* what was found before it, to go back to if a cold item splits it */
@@ -126,6 +127,11 @@ static void visit(void *user, struct store_item *item)
     struct walk *walk = user;
     struct keyspace_answer *answer = walk->answer;
     if (walk->stopped) return;
+    if (walk->hash_end && item->hash >= walk->hash_end) {
+        walk->prefix = walk->hash_end - PREFIX_STEP; /* so that the walk ends exactly there */
+        walk->stopped = true;
+        return;
+    }
     uint64_t prefix = item->hash & ~PREFIX_LOW_BITS;
     if (!walk->prefix_open || prefix != walk->prefix) open_prefix(walk, prefix);
     if (walk->stopped) return;
@@ -141,11 +147,10 @@ static void visit(void *user, struct store_item *item)
     if (answer->keys) write_bytes(answer->keys, store_item_key(item));
 }
 
-/* Fill walk->answer, whose `keys` the caller has set. */
+/* Add to walk->answer, whose `keys` the caller has set. */
 static void walk_from(struct walk *walk, uint64_t hash)
 {
     struct keyspace_answer *answer = walk->answer;
-    *answer = (struct keyspace_answer){.keys = answer->keys};
     bool more = true;
     while (more && !walk->stopped) {
         /* One item beyond the bound tells whether the last prefix is complete. */
@@ -160,6 +165,7 @@ void keyspace_scan(struct replica *replica, const struct keyspace_query *query, 
                    struct keyspace_answer *out)
 {
     ASSERT(out->keys != NULL && query->items_max > 0);
+    *out = (struct keyspace_answer){.keys = out->keys};
     struct walk walk = {
         .replica = replica, .query = query, .now_ms = now.wall_ms, .items_left = query->items_max, .answer = out};
     walk_from(&walk, hash);
@@ -167,7 +173,7 @@ void keyspace_scan(struct replica *replica, const struct keyspace_query *query, 
 
 void keyspace_count(struct replica *replica, uint64_t hash, struct replica_now now, struct keyspace_answer *out)
 {
-    out->keys = NULL;
+    *out = (struct keyspace_answer){0};
     if (hash == 0 && replica_garbage_count(replica) == 0) {
         *out = (struct keyspace_answer){.ended = true,
                                         .count = store_space_count(replica_data(replica)),
@@ -198,20 +204,25 @@ static void keep_one(struct buffer *keys, uint64_t count, struct prng *prng)
 
 void keyspace_random(struct replica *replica, struct prng *prng, struct replica_now now, struct keyspace_answer *out)
 {
-    /* Few items at a time: the first run that has a live key decides, and one of its keys is drawn. */
+    /* Few items at a time: the first run that has a live key decides, and one of its keys is drawn. A run that meets the
+     * end goes on at the beginning, else keys near the end would have hardly any chance. */
     enum { RUN_ITEMS = 16 };
     ASSERT(out->keys != NULL && out->keys->length == 0);
-    uint64_t hash = prng_u64(prng) & ~PREFIX_LOW_BITS, wait_lsn = 0;
+    *out = (struct keyspace_answer){.keys = out->keys};
+    uint64_t start = prng_u64(prng) & ~PREFIX_LOW_BITS, hash = start;
     bool wrapped = false;
     for (uint32_t visited = 0; visited < KEYSPACE_STEP_ITEMS_MAX; visited += RUN_ITEMS) {
-        struct walk walk = {.replica = replica, .now_ms = now.wall_ms, .items_left = RUN_ITEMS, .answer = out};
+        struct walk walk = {.replica = replica,
+                            .now_ms = now.wall_ms,
+                            .items_left = RUN_ITEMS,
+                            .hash_end = wrapped ? start : 0,
+                            .answer = out};
         walk_from(&walk, hash);
-        wait_lsn = out->wait_lsn > wait_lsn ? out->wait_lsn : wait_lsn;
-        if (out->count > 0 || out->cold || (out->ended && wrapped)) break;
-        wrapped |= out->ended;
-        hash = out->ended ? 0 : out->next_hash;
+        bool at_end = out->ended || (wrapped && out->next_hash >= start);
+        if (out->cold || (at_end && (wrapped || start == 0)) || (out->count > 0 && !at_end)) break;
+        wrapped |= at_end;
+        hash = at_end ? 0 : out->next_hash;
     }
-    out->wait_lsn = wait_lsn;
     if (out->count == 0) return;
     out->cold = NULL;
     keep_one(out->keys, out->count, prng);
