@@ -204,8 +204,8 @@ static void keep_one(struct buffer *keys, uint64_t count, struct prng *prng)
 
 void keyspace_random(struct replica *replica, struct prng *prng, struct replica_now now, struct keyspace_answer *out)
 {
-    /* Few items at a time: the first run that has a live key decides, and one of its keys is drawn. A run that meets the
-     * end goes on at the beginning, else keys near the end would have hardly any chance. */
+    /* Few items at a time: the first run that has a live key decides, and one of its keys is drawn. A run that meets
+     * the end goes on at the beginning, else keys near the end would have hardly any chance. */
     enum { RUN_ITEMS = 16 };
     ASSERT(out->keys != NULL && out->keys->length == 0);
     *out = (struct keyspace_answer){.keys = out->keys};

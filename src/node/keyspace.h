@@ -74,8 +74,8 @@ void keyspace_scan(struct replica *replica, const struct keyspace_query *query, 
  * counts as a key. As in Redis, what has expired counts until it is removed or, in a visit, seen to be expired. */
 void keyspace_count(struct replica *replica, uint64_t hash, struct replica_now now, struct keyspace_answer *out);
 
-/* One live key, any of them with a fair chance (gaps between hashes differ, runs of many gaps hardly), in `keys`; count 0 when no key was found
- * within the step's bound or none is there. */
+/* One live key, any of them with a fair chance (gaps between hashes differ, runs of many gaps hardly), in `keys`; count
+ * 0 when no key was found within the step's bound or none is there. */
 void keyspace_random(struct replica *replica, struct prng *prng, struct replica_now now, struct keyspace_answer *out);
 
 /* ---- the client's side; gather.c implements it ---- */
