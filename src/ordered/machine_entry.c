@@ -1,0 +1,91 @@
+/* machine_entry.c: what the log carries for the machine.
+ *
+ *     entry    = kind:u8 time:varint resp_version:u8 id:bytes commands:count{ args:count{ arg:bytes } }
+ *                [MULTI: watches:count{ key:bytes version:varint }]
+ */
+#include "ordered/machine.h"
+#include "wire/varint.h"
+
+static void write_args(struct buffer *out, const struct machine_args *command)
+{
+    write_varint(out, command->count);
+    for (size_t i = 0; i < command->count; i++) write_bytes(out, command->args[i]);
+}
+
+void machine_entry_write(struct buffer *out, const struct machine_entry *entry)
+{
+    write_u8(out, (uint8_t)entry->kind);
+    write_varint(out, entry->time_ms);
+    write_u8(out, (uint8_t)entry->resp_version);
+    write_bytes(out, entry->id);
+    write_varint(out, entry->commands_count);
+    for (size_t i = 0; i < entry->commands_count; i++) write_args(out, &entry->commands[i]);
+    if (entry->kind != MACHINE_ENTRY_MULTI) return;
+    write_varint(out, entry->watches_count);
+    for (size_t i = 0; i < entry->watches_count; i++) {
+        write_bytes(out, entry->watches[i].key);
+        write_varint(out, entry->watches[i].version);
+    }
+}
+
+/* A count of things that take at least one byte each: more than there are bytes can't be true. */
+static size_t read_count(struct reader *r, size_t count_max)
+{
+    uint64_t count = read_varint(r);
+    if (count <= count_max && count <= reader_left(r)) return (size_t)count;
+    reader__fail(r);
+    return 0;
+}
+
+static void read_args(struct reader *r, struct arena *arena, struct machine_args *out)
+{
+    out->count = read_count(r, MACHINE_ENTRY_BYTES_MAX);
+    struct slice *args = arena_alloc(arena, out->count * sizeof *args);
+    for (size_t i = 0; i < out->count; i++) args[i] = read_bytes(r);
+    out->args = args;
+}
+
+static void read_watches(struct reader *r, struct arena *arena, struct machine_entry *out)
+{
+    out->watches_count = read_count(r, MACHINE_ENTRY_BYTES_MAX);
+    struct machine_watch *watches = arena_alloc(arena, out->watches_count * sizeof *watches);
+    for (size_t i = 0; i < out->watches_count; i++) {
+        watches[i].key = read_bytes(r);
+        watches[i].version = read_varint(r);
+    }
+    out->watches = watches;
+}
+
+static bool shape_is_right(const struct machine_entry *entry)
+{
+    if (entry->resp_version != 2 && entry->resp_version != 3) return false;
+    if (entry->id.length > MACHINE_ID_BYTES_MAX) return false;
+    switch (entry->kind) {
+    case MACHINE_ENTRY_COMMAND: return entry->commands_count == 1 && entry->commands[0].count > 0;
+    case MACHINE_ENTRY_MULTI:
+        for (size_t i = 0; i < entry->commands_count; i++) {
+            if (entry->commands[i].count == 0) return false;
+        }
+        return true;
+    case MACHINE_ENTRY_EXPIRE: return entry->commands_count == 1;
+    case MACHINE_ENTRY_CANCEL: return entry->commands_count == 0 && entry->id.length > 0;
+    }
+    return false;
+}
+
+enum status machine_entry_read(struct slice bytes, struct arena *arena, struct machine_entry *out)
+{
+    struct reader r = reader_of(bytes);
+    struct machine_entry entry = {.kind = (enum machine_entry_kind)read_u8(&r)};
+    entry.time_ms = read_varint(&r);
+    entry.resp_version = read_u8(&r);
+    entry.id = read_bytes(&r);
+    entry.commands_count = read_count(&r, MACHINE_MULTI_COMMANDS_MAX);
+    struct machine_args *commands = arena_alloc(arena, entry.commands_count * sizeof *commands);
+    for (size_t i = 0; i < entry.commands_count; i++) read_args(&r, arena, &commands[i]);
+    entry.commands = commands;
+    if (entry.kind == MACHINE_ENTRY_MULTI) read_watches(&r, arena, &entry);
+    if (!reader_finished(&r) || !shape_is_right(&entry)) return STATUS_MALFORMED;
+    *out = entry;
+    return STATUS_OK;
+}
