@@ -50,11 +50,13 @@ static struct delete_record *copy_record(struct deletes *d, const struct delete_
     return x;
 }
 
-/* A delete of ours that they have let go of: it has done its work, unless it lost and is an entry of the ledger. */
+/* A delete of ours that they have let go of: it has done its work, unless it lost and is an entry of the ledger. One
+ * that was an entry until the ledgers were merged was replaced there. */
 static void delete_gone(struct change *c, const struct delete_record *x)
 {
-    if (x->flags & (DELETE_LEDGERED | DELETE_RESOLVED | DELETE_OVERWRITE)) return;
-    bool is_entry = c->ledgered && c->ledgered->has(c->ledgered->user, x->dot, slice_of(NULL, 0));
+    if (x->flags & (DELETE_RESOLVED | DELETE_OVERWRITE)) return;
+    bool is_entry = x->flags & DELETE_LEDGERED;
+    if (c->ledgered) is_entry = c->ledgered->has(c->ledgered->user, x->dot, slice_of(NULL, 0));
     if (!is_entry) change_gone(c, OBJECT_REPLACED, &string_place, x->dot);
 }
 

@@ -353,6 +353,15 @@ void world_assert_equal(struct world *w)
     }
 }
 
+void world_assert_accounts(struct world *w)
+{
+    for (uint8_t i = 0; i < w->count; i++) {
+        struct replica_account a;
+        replica_account(w->nodes[i].replica, &a);
+        assert_int_equal(a.accepted, a.visible + a.hidden + a.replaced + a.ledgered + a.expired);
+    }
+}
+
 /* ---- faults ---- */
 
 void world_cut(struct world *w, uint8_t from, uint8_t to)

@@ -71,6 +71,8 @@ void world_run(struct world *w, uint64_t ms);
 bool world_settle(struct world *w, uint64_t ms);
 /* After world_settle(): states and ledgers are equal on all nodes. */
 void world_assert_equal(struct world *w);
+/* Each replica knows what became of each of its writes (S13). */
+void world_assert_accounts(struct world *w);
 
 void world_cut(struct world *w, uint8_t from, uint8_t to);  /* one way, silently */
 void world_cut_both(struct world *w, uint8_t a, uint8_t b); /* both ways; both notice */

@@ -45,6 +45,7 @@ static void assert_same_everywhere(struct world *w)
     assert_true(world_settle(w, 60000));
     world_run(w, 8000);
     world_assert_equal(w);
+    world_assert_accounts(w);
 }
 
 /* What a write of an empty replica has not seen includes deletes that are dropped elsewhere as stable (S1). */
