@@ -20,7 +20,7 @@ NORETURN void assert_fail(const char *file, int line, const char *fact);
 NORETURN PRINTF_LIKE(3, 4) void panic_at(const char *file, int line, const char *format, ...);
 
 #define ASSERT(fact) (LIKELY(fact) ? (void)0 : assert_fail(__FILE__, __LINE__, #fact))
-#define MAYBE(fact) ((void)sizeof(fact))
+#define MAYBE(fact) ((void)(fact))
 #define PANIC(...) panic_at(__FILE__, __LINE__, __VA_ARGS__)
 
 #endif

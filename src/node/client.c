@@ -327,9 +327,10 @@ static bool send_front(struct client *c, uint64_t end)
 static bool release(struct client *c)
 {
     struct shard *s = c->shard;
-    uint64_t durable_lsn = s->durable_lsn;
 #ifdef PLANTED_BUG_REPLY_BEFORE_FSYNC
-    durable_lsn = log_last_lsn(s->log);
+    uint64_t durable_lsn = log_last_lsn(s->log);
+#else
+    uint64_t durable_lsn = s->durable_lsn;
 #endif
     bool there = true;
     uint64_t end = c->marks_count ? c->out_begin : c->out_begin + c->out.length;

@@ -100,6 +100,7 @@ void walk__step_all(struct shard *s)
         next = n->next == &s->walks.head ? NULL : n->next;
         struct walk *walk = CONTAINER_OF(n, struct walk, node);
         walk->visited = 0;
+        ASSERT(walks > 0); /* this one was counted */
         while (!walk->ended && !walk->fetching && walk->visited < WALK_ITEMS / walks) {
             if (walk->table >= s->tables_count) walk->ended = true;
             if (!walk->ended) step(walk);

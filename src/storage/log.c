@@ -121,9 +121,10 @@ uint64_t log__end(struct log *log, uint64_t table, uint16_t partition, uint8_t k
     size_t payload_at = log->record_at + LOG_RECORD_HEADER_BYTES;
     size_t payload_bytes = batch->bytes.length - payload_at;
     ASSERT(payload_bytes <= log->record_bytes_max);
-    uint32_t crc =
-        log__record_seal(batch->bytes.data + log->record_at, table, partition, kind, (uint32_t)payload_bytes);
-    batch->records_crc = crc32c(batch->records_crc, slice_of(batch->bytes.data + log->record_at, sizeof crc));
+    uint8_t *record = batch->bytes.data + log->record_at;
+    (void)log__record_seal(record, table, partition, kind, (uint32_t)payload_bytes);
+    /* The record's first bytes are its own checksum, which stands for the rest. */
+    batch->records_crc = crc32c(batch->records_crc, slice_of(record, sizeof(uint32_t)));
     batch->record_count++;
     log->pending_bytes += LOG_RECORD_HEADER_BYTES + payload_bytes;
     log->record_at = 0;
