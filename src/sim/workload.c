@@ -2,14 +2,15 @@
  *
  * Every written value and every added member is a number used once, so that a value names its write.
  */
-#define _GNU_SOURCE /* memmem */
 #include "sim/workload.h"
 
 #include <stdio.h>
 
 #include "base/memory.h"
+#include "sim/command_text.h"
+#include "sim/create_tables.h"
 
-enum { WORDS_MAX = 24, CLIENT_RETRY_NS = 50000000, CREATE_DEADLINE_S = 60, ROW_COLUMNS = 4 };
+enum { CLIENT_RETRY_NS = 50000000, ROW_COLUMNS = 4 };
 
 /* What a client does when its present command is answered. */
 enum follow_up { FOLLOW_NONE, FOLLOW_SIBLINGS, FOLLOW_RESOLVE, FOLLOW_RESTORE };
@@ -37,39 +38,7 @@ struct workload {
     uint64_t next_value;
     uint32_t issued;
     uint32_t active;
-    bool created; /* the table under way */
-    bool create_refused;
-    struct buffer create_error;
 };
-
-struct command_text {
-    char storage[WORDS_MAX][64];
-    struct slice words[WORDS_MAX];
-    size_t count;
-};
-
-static void add_word(struct command_text *c, const char *word)
-{
-    ASSERT(c->count < WORDS_MAX);
-    int length = snprintf(c->storage[c->count], sizeof c->storage[0], "%s", word);
-    ASSERT(length >= 0 && (size_t)length < sizeof c->storage[0]);
-    c->words[c->count] = slice_of(c->storage[c->count], (size_t)length);
-    c->count++;
-}
-
-static void add_number(struct command_text *c, uint64_t number)
-{
-    char text[24];
-    snprintf(text, sizeof text, "%llu", (unsigned long long)number);
-    add_word(c, text);
-}
-
-static void add_value(struct command_text *c, uint64_t value)
-{
-    char text[24];
-    history_value_text(value, text);
-    add_word(c, text);
-}
 
 void workload_key_text(const struct plan_table *table, uint32_t key, char out[32])
 {
@@ -85,23 +54,23 @@ static void draw_string(struct workload *load, const struct plan_table *t, struc
     uint64_t dice = prng_below(&load->prng, 100);
     if (dice < 40) {
         op->kind = OP_GET;
-        add_word(c, "GET");
-        add_word(c, key);
+        command_add(c, "GET");
+        command_add(c, key);
     } else if (dice < 50 && t->deletes) {
         op->kind = OP_DELETE;
-        add_word(c, "DEL");
-        add_word(c, key);
+        command_add(c, "DEL");
+        command_add(c, key);
     } else if (dice < 60 && t->expires) {
         op->kind = OP_EXPIRE;
-        add_word(c, "PEXPIRE");
-        add_word(c, key);
-        add_number(c, prng_range(&load->prng, 1, 5000));
+        command_add(c, "PEXPIRE");
+        command_add(c, key);
+        command_add_number(c, prng_range(&load->prng, 1, 5000));
     } else {
         op->kind = OP_SET;
         op->value = load->next_value++;
-        add_word(c, "SET");
-        add_word(c, key);
-        add_value(c, op->value);
+        command_add(c, "SET");
+        command_add(c, key);
+        command_add_value(c, op->value);
     }
 }
 
@@ -109,15 +78,15 @@ static void draw_counter(struct workload *load, struct operation *op, struct com
 {
     if (prng_chance(&load->prng, 1, 4)) {
         op->kind = OP_GET;
-        add_word(c, "GET");
-        add_word(c, key);
+        command_add(c, "GET");
+        command_add(c, key);
         return;
     }
     op->kind = OP_INCREMENT;
     op->amount = prng_range(&load->prng, 1, 1000);
-    add_word(c, "INCRBY");
-    add_word(c, key);
-    add_number(c, op->amount);
+    command_add(c, "INCRBY");
+    command_add(c, key);
+    command_add_number(c, op->amount);
 }
 
 /* A member that this or another client added before, to be removed; 0 if none. */
@@ -135,11 +104,11 @@ static void draw_set(struct workload *load, struct operation *op, struct command
     uint64_t dice = prng_below(&load->prng, 100);
     uint64_t member = dice < 25 ? draw_member(load, op->table, op->key) : 0;
     op->kind = member ? OP_REMOVE : dice < 80 ? OP_ADD : OP_GET;
-    add_word(c, op->kind == OP_REMOVE ? "SREM" : op->kind == OP_ADD ? "SADD" : "SMEMBERS");
-    add_word(c, key);
+    command_add(c, op->kind == OP_REMOVE ? "SREM" : op->kind == OP_ADD ? "SADD" : "SMEMBERS");
+    command_add(c, key);
     if (op->kind == OP_GET) return;
     op->value = member ? member : load->next_value++;
-    add_value(c, op->value);
+    command_add_value(c, op->value);
 }
 
 static void draw_row(struct workload *load, const struct plan_table *t, struct operation *op, struct command_text *c,
@@ -159,12 +128,12 @@ static void draw_row(struct workload *load, const struct plan_table *t, struct o
         op->kind = OP_COLUMN_SET;
     static const char *const words[] = {
         [OP_ROW_GET] = "HGETALL", [OP_DELETE] = "DEL", [OP_COLUMN_DELETE] = "HDEL", [OP_COLUMN_SET] = "HSET"};
-    add_word(c, words[op->kind]);
-    add_word(c, key);
-    if (op->kind == OP_COLUMN_DELETE || op->kind == OP_COLUMN_SET) add_word(c, column);
+    command_add(c, words[op->kind]);
+    command_add(c, key);
+    if (op->kind == OP_COLUMN_DELETE || op->kind == OP_COLUMN_SET) command_add(c, column);
     if (op->kind == OP_COLUMN_SET) {
         op->value = load->next_value++;
-        add_value(c, op->value);
+        command_add_value(c, op->value);
     }
 }
 
@@ -189,9 +158,9 @@ static void draw_operation(struct load_client *client, struct operation *op, str
         *c = (struct command_text){0};
         op->kind = OP_SIBLINGS;
         op->value = 0;
-        add_word(c, "CONFLICTS");
-        add_word(c, "LIST");
-        add_word(c, t->name);
+        command_add(c, "CONFLICTS");
+        command_add(c, "LIST");
+        command_add(c, t->name);
         client->follow = FOLLOW_RESTORE;
     }
 }
@@ -208,17 +177,17 @@ static void follow_operation(struct load_client *client, struct operation *op, s
     op->key = client->key;
     if (client->follow == FOLLOW_SIBLINGS) {
         op->kind = OP_SIBLINGS;
-        add_word(c, "SIBLINGS");
-        add_word(c, key);
+        command_add(c, "SIBLINGS");
+        command_add(c, key);
     } else if (client->follow == FOLLOW_RESTORE) {
         op->kind = OP_RESTORE;
-        add_word(c, "CONFLICTS");
-        add_word(c, "RESTORE");
+        command_add(c, "CONFLICTS");
+        command_add(c, "RESTORE");
     } else {
         op->kind = OP_RESOLVE;
         op->value = load->next_value++;
-        add_word(c, "RESOLVE");
-        add_word(c, key);
+        command_add(c, "RESOLVE");
+        command_add(c, key);
     }
     memcpy(words, c->words, c->count * sizeof *words);
     *out_count = c->count;
@@ -228,10 +197,10 @@ static void follow_operation(struct load_client *client, struct operation *op, s
     if (t->kind == PLAN_ROW) {
         op->column = (uint32_t)prng_below(&load->prng, ROW_COLUMNS);
         snprintf(column, sizeof column, "c%u", op->column);
-        add_word(c, column);
+        command_add(c, column);
         words[(*out_count)++] = c->words[c->count - 1];
     }
-    add_value(c, op->value);
+    command_add_value(c, op->value);
     words[(*out_count)++] = c->words[c->count - 1];
 }
 
@@ -340,7 +309,7 @@ static void step_client(void *user, uint64_t argument)
         }
     }
     struct command_text command = {0};
-    struct slice words[WORDS_MAX];
+    struct slice words[COMMAND_WORDS_MAX];
     size_t count;
     struct operation op = {.node = client->node, .invoked_ns = world_now_ns(load->world)};
     if (client->follow == FOLLOW_NONE) {
@@ -365,7 +334,6 @@ struct workload *workload_new(struct world *w, const struct plan *plan, struct h
     struct workload *load = memory_zalloc(1, sizeof *load);
     *load = (struct workload){.world = w, .plan = plan, .history = history, .next_value = 1};
     prng_init(&load->prng, plan->seed ^ 0x776f726b6c6f6164ULL);
-    buffer_init(&load->create_error, 4096);
     load->clients = memory_zalloc(plan->clients, sizeof *load->clients);
     for (uint32_t i = 0; i < plan->clients; i++) {
         load->clients[i].load = load;
@@ -379,105 +347,23 @@ void workload_free(struct workload *load)
 {
     if (!load) return;
     for (uint32_t i = 0; i < load->plan->clients; i++) buffer_deinit(&load->clients[i].carried);
-    buffer_deinit(&load->create_error);
     memory_free(load->clients);
     memory_free(load);
 }
 
-static void on_create_reply(void *user, uint64_t connection, const struct resp_value *reply)
-{
-    struct workload *load = user;
-    MAYBE(connection == 0);
-    if (!reply) {
-        load->create_refused = true;
-        return;
-    }
-    /* After an unknown outcome it may exist already: then an earlier try of ours made it. */
-    load->created =
-        reply->type != RESP_ERROR || memmem(reply->text.data, reply->text.length, "exists already", 14) != NULL;
-    load->create_refused = !load->created;
-    buffer_clear(&load->create_error);
-    if (load->create_refused) buffer_append_slice(&load->create_error, reply->text);
-}
-
-static void send_create(struct workload *load, const struct plan_table *t)
-{
-    struct command_text c = {0};
-    add_word(&c, "TABLE");
-    add_word(&c, "CREATE");
-    add_word(&c, t->name);
-    char words[sizeof t->words];
-    memcpy(words, t->words, sizeof words);
-    char *rest = words;
-    for (char *word; (word = strsep(&rest, " ")) != NULL;) add_word(&c, word);
-    load->created = load->create_refused = false;
-    uint64_t connection = world_client_open(load->world, 0, on_create_reply, load);
-    if (connection)
-        world_client_send(load->world, connection, c.words, c.count);
-    else
-        load->create_refused = true;
-}
-
-static bool create_table(struct workload *load, const struct plan_table *t)
-{
-    uint64_t deadline = world_now_ns(load->world) + CREATE_DEADLINE_S * 1000000000ULL;
-    while (world_now_ns(load->world) < deadline) {
-        send_create(load, t);
-        while (!load->created && !load->create_refused && world_now_ns(load->world) < deadline) {
-            world_run_until(load->world, world_now_ns(load->world) + 10000000);
-        }
-        if (load->created) return true;
-        world_run_until(load->world, world_now_ns(load->world) + 200000000);
-    }
-    return false;
-}
-
-struct table_count {
-    bool replied;
-    size_t count;
-};
-
-static void on_list_reply(void *user, uint64_t connection, const struct resp_value *reply)
-{
-    struct table_count *tables = user;
-    MAYBE(connection == 0);
-    if (tables->replied) return;
-    tables->replied = true;
-    tables->count = reply && reply->type == RESP_ARRAY ? reply->count : 0;
-}
-
-/* A node that does not know a table yet takes its keys into `default` (S17), where sums can't be checked. */
-static bool node_knows_all(struct workload *load, uint8_t node)
-{
-    const struct slice words[] = {SLICE_LITERAL("TABLE"), SLICE_LITERAL("LIST")};
-    for (int tries = 0; tries < CREATE_DEADLINE_S * 2; tries++) {
-        struct table_count tables = {0};
-        uint64_t connection = world_client_open(load->world, node, on_list_reply, &tables);
-        if (connection) world_client_send(load->world, connection, words, 2);
-        world_run_until(load->world, world_now_ns(load->world) + 500000000);
-        tables.replied = true;
-        world_client_close(load->world, connection);
-        world_run_until(load->world, world_now_ns(load->world) + 1000000); /* nothing refers to `tables` after this */
-        if (tables.count >= load->plan->tables_count) return true;
-    }
-    return false;
-}
-
 bool workload_create_tables(struct workload *load, struct buffer *out_error)
 {
-    for (uint32_t i = 0; i < load->plan->tables_count; i++) {
+    struct buffer refusal;
+    buffer_init(&refusal, 4096);
+    bool created = true;
+    for (uint32_t i = 0; i < load->plan->tables_count && created; i++) {
         const struct plan_table *t = &load->plan->tables[i];
-        if (strcmp(t->name, "default") == 0 || create_table(load, t)) continue;
-        buffer_append_format(out_error, "table %s: %.*s", t->name, (int)load->create_error.length,
-                             (const char *)load->create_error.data);
-        return false;
+        created = strcmp(t->name, "default") == 0 || create_table(load->world, t->name, t->words, &refusal);
+        if (created) continue;
+        buffer_append_format(out_error, "table %s: %.*s", t->name, (int)refusal.length, (const char *)refusal.data);
     }
-    for (uint32_t node = 0; node < world_topology(load->world)->nodes_count; node++) {
-        if (node_knows_all(load, (uint8_t)node)) continue;
-        buffer_append_format(out_error, "node %u does not learn of the tables", node);
-        return false;
-    }
-    return true;
+    buffer_deinit(&refusal);
+    return created && tables_are_known(load->world, load->plan->tables_count, out_error);
 }
 
 void workload_start(struct workload *load)
