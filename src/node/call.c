@@ -236,6 +236,13 @@ static bool serve_command(struct task *task, struct reader *r)
     return route__key(task->slot->table, hash_key(args[command->key_first])) == task->slot;
 }
 
+/* Do we and the asker mean the same table by the key? One of us may not have heard of its creation yet. */
+static bool is_of_its_table(const struct task *task)
+{
+    if (!task->slot || task->command->scope == SCOPE_ENTRY) return true;
+    return route__table(task->shard, task->args[task->command->key_first]) == task->slot->table;
+}
+
 /* L3. Windows are made when an asker is first heard. */
 static bool is_duplicate(struct shard *s, uint8_t node, uint8_t shard, uint64_t run, uint64_t id)
 {
@@ -303,6 +310,13 @@ bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, s
         resp_write_error(&task->reply, "ERR malformed forwarded command");
         task__finish(task);
         return false;
+    }
+    if (kind == CALL_COMMAND && !is_of_its_table(task)) {
+        resp_write_error(&task->reply,
+                         "UNAVAILABLE the nodes do not agree yet which table the key belongs to, as one has just been "
+                         "created or this node has just come back; nothing was done, try again");
+        task__finish(task);
+        return true;
     }
     if (kind != CALL_COMMAND) task->payload = arena_copy(&task->arena, slice_of(r.at, reader_left(&r)));
     task__run(task);
