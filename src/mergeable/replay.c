@@ -48,8 +48,8 @@ static void replay_incarnation(struct replica *r, const struct log_record *recor
     uint64_t before = read_u64(&reader), after = read_u64(&reader);
     bool joining = read_u8(&reader) == 1;
     if (!reader_finished(&reader)) PANIC("log record %llu: damaged incarnation", (unsigned long long)record->lsn);
-    if (before != r->id) return; /* a copy that a reclaim made of an older one */
-    replica__take_incarnation(r, after);
+    if (before != r->id) return;                              /* a copy that a reclaim made of an older one */
+    if (after != before) replica__take_incarnation(r, after); /* else it ended joining */
     r->joining = joining;
 }
 

@@ -162,8 +162,25 @@ void replica__take_incarnation(struct replica *r, uint64_t id)
     rebuild_deps(r);
 }
 
-/* Log a new incarnation. Log order makes it durable before any write that uses it. Under back-pressure nothing changes
- * and the caller tries again later. */
+/* Log who we are from now on. Under back-pressure nothing changes and the caller tries again later. */
+static bool log_incarnation(struct replica *r, uint64_t id, bool joining)
+{
+    buffer_clear(&r->scratch);
+    write_u64(&r->scratch, r->id);
+    write_u64(&r->scratch, id);
+    write_u8(&r->scratch, joining ? 1 : 0);
+    uint64_t lsn;
+    struct log_location at;
+    if (log_append_reserved(r->log, r->config.table, r->config.partition, LOG_INCARNATION, buffer_slice(&r->scratch),
+                            &lsn, &at) != STATUS_OK) {
+        return false;
+    }
+    r->last_lsn = lsn;
+    store_meta_changed(r->partition, lsn);
+    return true;
+}
+
+/* Log order makes it durable before any write that uses it. */
 void replica__draw_incarnation(struct replica *r)
 {
     uint32_t incarnation = 0;
@@ -173,21 +190,15 @@ void replica__draw_incarnation(struct replica *r)
 #endif
     uint64_t id = replica_id_of(r->config.self, incarnation);
     if (vv_get(&r->applied, id) > 0) return; /* drawn before, by a remote chance: draw again next time */
-
-    buffer_clear(&r->scratch);
-    write_u64(&r->scratch, r->id);
-    write_u64(&r->scratch, id);
-    write_u8(&r->scratch, r->joining ? 1 : 0);
-    uint64_t lsn;
-    struct log_location at;
-    if (log_append_reserved(r->log, r->config.table, r->config.partition, LOG_INCARNATION, buffer_slice(&r->scratch),
-                            &lsn, &at) != STATUS_OK) {
-        return;
-    }
-    r->last_lsn = lsn;
-    store_meta_changed(r->partition, lsn);
+    if (!log_incarnation(r, id, r->joining)) return;
     replica__take_incarnation(r, id);
     r->rejoining = false;
+}
+
+/* Until this is logged a restart joins anew: what came so far may be a part. */
+void replica__end_joining(struct replica *r)
+{
+    if (log_incarnation(r, r->id, false)) r->joining = false;
 }
 
 /* A peer knows more of our dots than we do: we are an older copy of ourselves. What it knows beyond our counter comes
@@ -270,11 +281,10 @@ static struct replica *replica_new(const struct replica_config *config)
     return r;
 }
 
-enum status replica_open(const struct replica_config *config, struct slice meta, bool fresh_folder,
-                         struct replica **out)
+enum status replica_open(const struct replica_config *config, struct slice meta, bool joins, struct replica **out)
 {
     struct replica *r = replica_new(config);
-    r->joining = fresh_folder;
+    r->joining = joins;
     enum status status = meta.length ? replica__meta_decode(r, meta) : STATUS_OK;
     if (status == STATUS_OK) {
         struct store_partition_owner owner = {
@@ -354,8 +364,7 @@ void replica_start(struct replica *r, struct log *log, struct replica_now now)
     /* Everything that was replayed is durable: log_open() read it from disk. */
     (void)settle_pending(r, UINT64_MAX);
     vv_copy(&r->durable, &r->applied);
-    /* Who holds anything serves, though it may lag; who is alone has nobody to ask. */
-    if (r->applied.count > 0 || r->peers_count == 0) r->joining = false;
+    if (r->peers_count == 0) r->joining = false; /* nobody to ask */
     if (r->id == 0) replica__draw_incarnation(r);
     r->sweeping = store_space_count(r->data) > 0;
     stability_on_report(r->stability, r->config.self, &r->durable, &r->durable);

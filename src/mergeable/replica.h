@@ -72,9 +72,10 @@ struct replica_config {
 };
 
 /* ---- life ---- */
-/* `meta`: what store_open() found for this partition, or empty. `fresh_folder`: the node's folder is new, so the
- * replica joins: it asks its peers first (replica_is_serving). */
-MUST_USE enum status replica_open(const struct replica_config *config, struct slice meta, bool fresh_folder,
+/* `meta`: what store_open() found for this partition, or empty. `joins`: unless `meta` or the log says
+ * otherwise the replica joins, that is, it asks its peers first (replica_is_serving): its disk may be a new one. Only a
+ * replica of a table that is being created need not. */
+MUST_USE enum status replica_open(const struct replica_config *config, struct slice meta, bool joins,
                                   struct replica **out);
 void replica_free(struct replica *r);
 /* The table is gone: forget everything of this partition, here and at rest, and free the replica. */

@@ -218,6 +218,7 @@ void replica__pending_push(struct replica *r, uint64_t lsn, struct dot dot, stru
 void replica__count_applied(struct replica *r, struct dot dot, uint64_t lsn);
 void replica__adopt_clock(struct replica *r, const struct vv *clock, uint64_t lsn); /* the join of P3 */
 void replica__draw_incarnation(struct replica *r);
+void replica__end_joining(struct replica *r);
 void replica__take_incarnation(struct replica *r, uint64_t id);        /* it was logged */
 void replica__rejoin_as_new(struct replica *r, uint64_t counter_seen); /* P1 */
 bool replica__is_own_node(const struct replica *r, uint64_t replica_id);

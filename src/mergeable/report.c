@@ -177,6 +177,5 @@ void replica__check_joining(struct replica *r)
     }
     if (!any) return;
     if (!vv_covers_all(&r->durable, &r->join_target)) return;
-    if (all || (connected_all && since >= MILLISECONDS(JOIN_SETTLE_MS))) r->joining = false;
-    if (!r->joining) store_meta_changed(r->partition, r->last_lsn);
+    if (all || (connected_all && since >= MILLISECONDS(JOIN_SETTLE_MS))) replica__end_joining(r);
 }

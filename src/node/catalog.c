@@ -278,7 +278,7 @@ void catalog__open(struct shard *s)
     struct table table = {.id = TABLE_ID_DEFAULT, .name = "default"};
     contract_default(shard__topology(s), &table.contract);
     struct table_slot *slot = add_table(s, &table);
-    s->open_status = open_partitions(s, slot, s->config.fresh_folder);
+    s->open_status = open_partitions(s, slot, true);
     settle_names(s);
 }
 
@@ -330,7 +330,7 @@ void catalog__on_system_record(void *user, struct slice key, struct slice value)
 {
     struct shard *s = user;
     if (!slice_equal(key, slice_of_string(system_key))) return;
-    if (!catalog__merge_encoded(s, value, s->config.fresh_folder)) s->open_status = STATUS_CORRUPT;
+    if (!catalog__merge_encoded(s, value, true)) s->open_status = STATUS_CORRUPT;
 }
 
 /* ---- the log's records of tables ---- */
@@ -340,7 +340,7 @@ void catalog__replay(struct shard *s, const struct log_record *record)
     struct table table;
     uint64_t lsn;
     enum status status = table_read(record->payload, shard__topology(s), &table);
-    if (status == STATUS_OK) status = catalog__merge(s, &table, s->config.fresh_folder, &lsn);
+    if (status == STATUS_OK) status = catalog__merge(s, &table, true, &lsn);
     if (status != STATUS_OK) {
         s->open_status = status;
         return;

@@ -59,8 +59,7 @@ struct shard_config {
     struct topology topology;
     uint8_t node; /* our index in it */
     uint8_t shard, shards;
-    uint64_t seed;     /* randomness of this run of this shard */
-    bool fresh_folder; /* the data folder was made just now */
+    uint64_t seed; /* randomness of this run of this shard */
     uint64_t folder_id;
     uint64_t memory_bytes_max;
     uint64_t log_bytes_max;

@@ -79,7 +79,6 @@ static enum status write_identity(struct folder *f, const char *path, const char
     char next[FOLDER_PATH_BYTES_MAX], text[256];
     if (!make_path(next, f->path, "meridian.id.new")) return STATUS_LIMIT;
     f->id = random_u64();
-    f->fresh = true;
     int length = snprintf(text, sizeof text, "meridian data folder, version 1\nnode %s\nshards %u\nid %llx\n", node,
                           shards, (unsigned long long)f->id);
     int fd = open(next, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);

@@ -12,7 +12,6 @@ struct folder {
     char path[FOLDER_PATH_BYTES_MAX];
     int lock;    /* held open as long as the process lives */
     uint64_t id; /* drawn when the folder was made */
-    bool fresh;  /* made just now */
 };
 
 /* Open or make the folder for `node` with `shards` shards. On failure *out_error says what is wrong and what to do. */

@@ -270,7 +270,6 @@ static bool open_shard(struct loop *l, struct buffer *out_error)
         .shard = l->index,
         .shards = p->config.shards,
         .seed = random_u64(),
-        .fresh_folder = p->folder.fresh,
         .folder_id = p->folder.id,
         .memory_bytes_max = p->config.memory_bytes_max,
         .log_bytes_max = p->config.log_bytes_max,

@@ -311,7 +311,6 @@ static bool open_shard(struct world_node *n, struct world_shard *s, struct buffe
         .shard = s->index,
         .shards = n->shards_count,
         .seed = prng_u64(&w->prng),
-        .fresh_folder = n->fresh,
         .folder_id = n->folder_id,
         .memory_bytes_max = w->config.memory_bytes_max,
         .log_bytes_max = w->config.log_bytes_max,

@@ -129,7 +129,7 @@ static void peers_see(struct world *w, uint8_t a, uint8_t b, bool up)
     }
 }
 
-void world_open(struct world *w, uint8_t node, bool fresh)
+void world_open(struct world *w, uint8_t node)
 {
     struct world_node *n = &w->nodes[node];
     assert_false(n->running);
@@ -155,7 +155,7 @@ void world_open(struct world *w, uint8_t node, bool fresh)
         .effects = {n, send, send_room, notice},
     };
     for (uint8_t i = 0; i < w->count; i++) config.members[i].node = number_of(i);
-    assert_int_equal(replica_open(&config, buffer_slice(&n->meta), fresh, &n->replica), STATUS_OK);
+    assert_int_equal(replica_open(&config, buffer_slice(&n->meta), true, &n->replica), STATUS_OK);
     struct log_config log_config = {.segment_bytes = w->segment_bytes,
                                     .bytes_max = 64ull * w->segment_bytes,
                                     .cache_bytes = w->segment_bytes / 4,
@@ -234,7 +234,7 @@ void world_init(struct world *w, uint8_t count, enum conflict_policy policy, uin
 
 void world_start(struct world *w)
 {
-    for (uint8_t i = 0; i < w->count; i++) world_open(w, i, true);
+    for (uint8_t i = 0; i < w->count; i++) world_open(w, i);
     world_run(w, 200);
     for (uint8_t i = 0; i < w->count; i++) assert_true(replica_is_serving(w->nodes[i].replica));
 }

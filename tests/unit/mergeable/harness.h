@@ -77,11 +77,11 @@ void world_assert_accounts(struct world *w);
 void world_cut(struct world *w, uint8_t from, uint8_t to);  /* one way, silently */
 void world_cut_both(struct world *w, uint8_t a, uint8_t b); /* both ways; both notice */
 void world_heal(struct world *w, uint8_t a, uint8_t b);
-void world_crash(struct world *w, uint8_t node);            /* loses what was not synced */
-void world_open(struct world *w, uint8_t node, bool fresh); /* start again on what the disk holds */
-void world_wipe(struct world *w, uint8_t node);             /* crash, new empty disk; world_open(…, true) starts it */
-void world_write_back(struct world *w, uint8_t node);       /* write everything back, flushed */
-bool world_reclaim(struct world *w, uint8_t node);          /* the oldest segment; false when only one is left */
+void world_crash(struct world *w, uint8_t node);      /* loses what was not synced */
+void world_open(struct world *w, uint8_t node);       /* start again on what the disk holds */
+void world_wipe(struct world *w, uint8_t node);       /* crash, new empty disk; world_open() starts it */
+void world_write_back(struct world *w, uint8_t node); /* write everything back, flushed */
+bool world_reclaim(struct world *w, uint8_t node);    /* the oldest segment; false when only one is left */
 
 /* Local writes, as the commands make them. They assert success and return the dot. */
 struct dot put(struct world *w, uint8_t node, const char *key, const char *value);

@@ -48,28 +48,6 @@ static void assert_same_everywhere(struct world *w)
     world_assert_accounts(w);
 }
 
-/* What a write of an empty replica has not seen includes deletes that are dropped elsewhere as stable (S1). */
-static void test_wiped_replica_does_not_serve_unasked(void **state)
-{
-    (void)state;
-    struct world w;
-    world_init(&w, 2, CONFLICT_LWW, 21);
-    world_start(&w);
-    put(&w, 0, "k", "v");
-    assert_true(world_settle(&w, 1000));
-    world_crash(&w, 0);
-    world_wipe(&w, 1);
-    world_open(&w, 1, true);
-    world_run(&w, 60000);
-    assert_false(replica_is_serving(w.nodes[1].replica));
-    world_open(&w, 0, false);
-    assert_true(world_settle(&w, 10000));
-    world_run(&w, 2000);
-    assert_true(replica_is_serving(w.nodes[1].replica));
-    assert_string_equal(text_of(&w, 1, "k"), "v");
-    world_deinit(&w);
-}
-
 static void test_wiped_replica_gets_it_all(void **state)
 {
     (void)state;
@@ -87,7 +65,7 @@ static void test_wiped_replica_gets_it_all(void **state)
         }
         world_wipe(&w, 2);
         world_run(&w, 50);
-        world_open(&w, 2, true);
+        world_open(&w, 2);
         assert_false(replica_is_serving(w.nodes[2].replica)); /* it joins first */
         assert_true(replica_id(w.nodes[2].replica) != old_id);
         put(&w, 0, "during", "x");
@@ -117,7 +95,7 @@ static void test_copied_loser_keeps_its_entry(void **state)
     struct dot loser = is_ledgered(&w, 0, at_0) ? at_0 : at_1;
     assert_true(is_ledgered(&w, 0, loser));
     for (uint8_t i = 0; i < 2; i++) forget_deltas(&w, i);
-    world_open(&w, 2, true);
+    world_open(&w, 2);
     assert_same_everywhere(&w);
     assert_true(is_ledgered(&w, 2, loser));
     world_deinit(&w);
@@ -142,7 +120,7 @@ static void test_rolled_back_replica_takes_a_new_incarnation(void **state)
     assert_int_equal(replica_id(w.nodes[1].replica), id); /* nothing happens without a reason */
     world_crash(&w, 1);
     memory_files_copy(&w.nodes[1].files, &backup);
-    world_open(&w, 1, false);
+    world_open(&w, 1);
     assert_string_equal(text_of(&w, 1, "k"), "1");
     world_run(&w, 100);
     assert_true(replica_id(w.nodes[1].replica) != id);
@@ -152,7 +130,7 @@ static void test_rolled_back_replica_takes_a_new_incarnation(void **state)
     assert_string_equal(text_of(&w, 0, "new"), "life");
     uint64_t second = replica_id(w.nodes[1].replica);
     world_crash(&w, 1);
-    world_open(&w, 1, false);
+    world_open(&w, 1);
     assert_int_equal(replica_id(w.nodes[1].replica), second);
     assert_same_everywhere(&w);
     memory_files_deinit(&backup);
@@ -174,7 +152,7 @@ static void test_copy_amid_writes_and_crashes(void **state)
         for (uint8_t i = 0; i < 3; i++) forget_deltas(&w, i);
         world_wipe(&w, 2);
         world_run(&w, 50);
-        world_open(&w, 2, true);
+        world_open(&w, 2);
         uint64_t chunks_before = w.nodes[0].sent[5] + w.nodes[1].sent[5];
         for (int i = 0; i < 120; i++) {
             char key[16];
@@ -190,11 +168,11 @@ static void test_copy_amid_writes_and_crashes(void **state)
             uint64_t dice = prng_below(&w.prng, 40);
             if (dice == 0 && w.nodes[2].running) {
                 world_crash(&w, 2);
-                world_open(&w, 2, false);
+                world_open(&w, 2);
             }
             if (dice == 1 && w.nodes[node].running) {
                 world_crash(&w, node);
-                world_open(&w, node, false);
+                world_open(&w, node);
             }
             if (dice == 2) {
                 world_cut_both(&w, node, 2);
@@ -243,10 +221,10 @@ static void test_backlog_bound_marks_and_repairs(void **state)
     }
     /* The mark survives a crash, with or without a write-back in between. */
     world_crash(&w, 0);
-    world_open(&w, 0, false);
+    world_open(&w, 0);
     forget_deltas(&w, 1);
     world_crash(&w, 1);
-    world_open(&w, 1, false);
+    world_open(&w, 1);
     for (uint8_t i = 0; i < 2; i++) {
         (void)replica_peers(w.nodes[i].replica, (struct replica_now){0, 0}, peers);
         assert_true(peers[1].needs_repair);
@@ -266,7 +244,7 @@ static void test_backlog_bound_marks_and_repairs(void **state)
         assert_false(peers[1].needs_repair);
     }
     world_crash(&w, 0);
-    world_open(&w, 0, false);
+    world_open(&w, 0);
     (void)replica_peers(w.nodes[0].replica, (struct replica_now){0, 0}, peers);
     assert_false(peers[1].needs_repair);
     world_deinit(&w);
@@ -349,7 +327,7 @@ static void test_s2_no_join_before_the_end(void **state)
         assert_false(replica_is_serving(w.nodes[1].replica));
         assert_int_equal(vv_get(replica_clock(w.nodes[1].replica), replica_id(w.nodes[0].replica)), 300);
         world_crash(&w, 1);
-        world_open(&w, 1, false);
+        world_open(&w, 1);
         uint64_t kept = w.nodes[1].replica->copy.next.index; /* the newest chunk may not have been synced */
         assert_true(kept == before || kept + 1 == before);
         before = kept;
@@ -396,14 +374,14 @@ static void test_cold_items_on_every_path(void **state)
     world_wipe(&w, 2);
     world_run(&w, 20);
     w.nodes[2].memory_bytes_max = 150 * 1024;
-    world_open(&w, 2, true);
+    world_open(&w, 2);
     assert_true(world_settle(&w, 120000));
     /* Compare with everything in memory. */
     for (uint8_t i = 0; i < 3; i++) {
         world_write_back(&w, i);
         world_crash(&w, i);
         w.nodes[i].memory_bytes_max = 1024 * 1024 * 1024;
-        world_open(&w, i, false);
+        world_open(&w, i);
     }
     assert_same_everywhere(&w);
     world_deinit(&w);
@@ -432,7 +410,7 @@ static void test_amnesiac_writer_gets_a_copy(void **state)
     world_crash(&w, 2);
     memory_files_copy(&w.nodes[2].files, &backup);
     memory_files_deinit(&backup);
-    world_open(&w, 2, false);
+    world_open(&w, 2);
     world_run(&w, 100);
     put(&w, 2, "k", "new life");
     del(&w, 2, "other");
@@ -480,7 +458,6 @@ static void test_expiry_is_removed_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wiped_replica_does_not_serve_unasked),
         cmocka_unit_test(test_wiped_replica_gets_it_all),
         cmocka_unit_test(test_copied_loser_keeps_its_entry),
         cmocka_unit_test(test_rolled_back_replica_takes_a_new_incarnation),

@@ -169,7 +169,7 @@ static void test_causal_delivery_under_reordering(void **state)
             for (int b = 0; b < 3; b++)
                 w.links[a][b] = (struct world_link){.latency_ms = 1, .jitter_ms = 80, .loss_permille = 50};
         }
-        for (uint8_t i = 0; i < 3; i++) world_open(&w, i, true);
+        for (uint8_t i = 0; i < 3; i++) world_open(&w, i);
         world_run(&w, 4000);
         /* A token goes round: each replica counts on from what it sees. Whoever sees n of "b" has seen n of "a". */
         for (int i = 0; i < 300; i++) {
@@ -237,7 +237,7 @@ static void test_random_restarts(void **state)
         for (int i = 0; i < 400; i++) {
             uint8_t node = (uint8_t)prng_below(&w.prng, 3);
             if (!w.nodes[node].running) {
-                if (prng_chance(&w.prng, 1, 4)) world_open(&w, node, false);
+                if (prng_chance(&w.prng, 1, 4)) world_open(&w, node);
                 world_run(&w, 20);
                 continue;
             }
@@ -252,7 +252,7 @@ static void test_random_restarts(void **state)
                 vv_init(&kept);
                 vv_copy(&kept, replica_clock(w.nodes[node].replica));
                 world_crash(&w, node);
-                world_open(&w, node, false);
+                world_open(&w, node);
                 assert_true(vv_covers_all(replica_clock(w.nodes[node].replica), &durable));
                 vv_deinit(&kept);
                 vv_deinit(&durable);
@@ -272,7 +272,7 @@ static void test_random_restarts(void **state)
             world_run(&w, prng_below(&w.prng, 30));
         }
         for (uint8_t a = 0; a < 3; a++) {
-            if (!w.nodes[a].running) world_open(&w, a, false);
+            if (!w.nodes[a].running) world_open(&w, a);
         }
         for (uint8_t a = 0; a < 3; a++) {
             if (w.links[a][(a + 1) % 3].cut) world_heal(&w, a, (uint8_t)((a + 1) % 3));

@@ -203,7 +203,7 @@ static void obey(char *words[4], int count)
     } else if (!strcmp(verb, "wipe")) {
         world_wipe(w, a);
     } else if (!strcmp(verb, "open")) {
-        world_open(w, a, memory_files_bytes(&w->nodes[a].files) == 0);
+        world_open(w, a);
     } else if (!strcmp(verb, "forget")) {
         forget(w, a);
     } else if (!strcmp(verb, "backup")) {
@@ -211,7 +211,7 @@ static void obey(char *words[4], int count)
     } else if (!strcmp(verb, "rollback")) {
         world_crash(w, a);
         memory_files_copy(&w->nodes[a].files, &teller.backup);
-        world_open(w, a, false);
+        world_open(w, a);
     } else {
         fail_msg("unknown command \"%s\"", verb);
     }
