@@ -45,6 +45,7 @@ enum group_outcome {
     GROUP_READY,        /* a read: group_read_now() shows what it must show */
     GROUP_NOT_LEADER,   /* never appended; a read: not confirmed. Ask group_leader() */
     GROUP_BUSY,         /* never appended: too much is under way */
+    GROUP_TOO_LARGE,    /* never appended: no log takes an entry of this length */
     GROUP_NO_SPACE,     /* never appended: the disk is full */
     GROUP_NO_CONTACT,   /* never appended: the members in contact can't satisfy the rule */
     GROUP_HANDING_OVER, /* never appended: another member is about to lead */
@@ -70,6 +71,7 @@ struct group_config {
     uint64_t round_trip_ns_max;    /* between members: sets the timeouts */
     struct raft_set members;       /* of a new group; checked by raft_set_check() */
     struct prng *prng;             /* the shard's */
+    struct raft_effects *scratch;  /* the shard's; its groups take turns */
     struct group_effects effects;
 };
 

@@ -1,0 +1,200 @@
+/* group_snapshot.c: the state of a group on its way to a member that lags too far, and in at that member.
+ *
+ * Sending: one sender for each member; chunks are numbered, and the newest is kept to be sent again. The machine's
+ * cursor only goes forward: a member that asks for anything else begins anew.
+ * Receiving: chunks go into the machine's other home. After the last one the new state is written back and flushed;
+ * only then raft hears of it, and the log before it goes (S3).
+ */
+#include "ordered/group_internal.h"
+
+enum { CHUNK_BYTES = 256 * 1024 };
+
+static const uint64_t SENDER_IDLE_NS = 60ull * 1000 * 1000 * 1000;
+
+struct group_sender {
+    struct list_node node;
+    struct group *group;
+    struct machine_snapshot *snapshot; /* NULL: not begun, or all is sent */
+    struct group_fetch *fetch;
+    struct raft_chunk_wanted wanted;
+    bool is_wanted;
+    uint64_t asked_ns; /* when it was last asked for a chunk */
+    uint64_t index, term;
+    uint64_t chunk_number; /* of the chunk kept */
+    bool has_chunk, chunk_is_last;
+    struct buffer chunk, configuration;
+};
+
+static void sender_end_snapshot(struct group_sender *sender)
+{
+    machine_snapshot_end(sender->snapshot);
+    sender->snapshot = NULL;
+    sender->has_chunk = false;
+    sender->index = 0;
+}
+
+static void sender_free(struct group_sender *sender)
+{
+    if (sender->fetch) {
+        sender->fetch->sender = NULL;
+        sender->fetch->group = NULL;
+    }
+    machine_snapshot_end(sender->snapshot);
+    list_remove(&sender->node);
+    buffer_deinit(&sender->chunk);
+    buffer_deinit(&sender->configuration);
+    memory_free(sender);
+}
+
+void group__senders_free(struct group *g)
+{
+    struct list_node *n;
+    while ((n = list_first(&g->senders))) sender_free(CONTAINER_OF(n, struct group_sender, node));
+}
+
+static struct group_sender *sender_for(struct group *g, uint16_t to)
+{
+    for (struct list_node *n = g->senders.head.next; n != &g->senders.head; n = n->next) {
+        struct group_sender *sender = CONTAINER_OF(n, struct group_sender, node);
+        if (sender->wanted.to == to) return sender;
+    }
+    struct group_sender *sender = memory_zalloc(1, sizeof *sender);
+    sender->group = g;
+    buffer_init(&sender->chunk, RAFT_CHUNK_BYTES_MAX);
+    buffer_init(&sender->configuration, MACHINE_CONFIGURATION_BYTES_MAX);
+    list_push_back(&g->senders, &sender->node);
+    return sender;
+}
+
+void group__chunk_wanted(struct group *g, const struct raft_chunk_wanted *wanted)
+{
+    struct group_sender *sender = sender_for(g, wanted->to);
+    sender->wanted = *wanted;
+    sender->is_wanted = true;
+    sender->asked_ns = g->now.mono_ns;
+}
+
+void group__sender_fetched(struct group_sender *sender)
+{
+    sender->fetch = NULL;
+}
+
+/* ---- sending ---- */
+
+static bool begin_snapshot(struct group_sender *sender)
+{
+    struct group *g = sender->group;
+    sender_end_snapshot(sender);
+    sender->snapshot = machine_snapshot_begin(g->machine);
+    if (!sender->snapshot) return false;
+    sender->index = machine_snapshot_index(sender->snapshot);
+    sender->term = machine_snapshot_term(sender->snapshot);
+    buffer_clear(&sender->configuration);
+    buffer_append_slice(&sender->configuration, group__configuration(g));
+    return true;
+}
+
+/* Is the chunk that is wanted the one kept? Else make it. False: not now. */
+static bool make_chunk(struct group_sender *sender)
+{
+    const struct raft_chunk_wanted *wanted = &sender->wanted;
+    bool ours = sender->index && wanted->index == sender->index && wanted->term == sender->term;
+    uint64_t following = sender->has_chunk ? sender->chunk_number + 1 : 0;
+    if (ours && sender->has_chunk && wanted->position == sender->chunk_number) return true;
+    bool goes_on = ours && sender->snapshot && wanted->position == following;
+    if (!goes_on && sender->index && !sender->has_chunk && sender->snapshot) goes_on = true; /* begun, then cold */
+    if (!goes_on && !begin_snapshot(sender)) return false;
+    following = sender->has_chunk ? sender->chunk_number + 1 : 0;
+    struct machine_answer answer = {0};
+    buffer_clear(&sender->chunk);
+    enum machine_snapshot_result result = machine_snapshot_next(sender->snapshot, CHUNK_BYTES, &sender->chunk, &answer);
+    if (result == SNAPSHOT_COLD) {
+        sender->fetch = group__fetch(sender->group, sender, &answer);
+        return false;
+    }
+    if (result == SNAPSHOT_LOST) {
+        sender_end_snapshot(sender);
+        return false;
+    }
+    sender->has_chunk = true;
+    sender->chunk_number = following;
+    sender->chunk_is_last = result == SNAPSHOT_LAST;
+    return true;
+}
+
+static void send_chunk(struct group_sender *sender)
+{
+    struct group *g = sender->group;
+    sender->is_wanted = false;
+    if (sender->chunk_is_last) {
+        machine_snapshot_end(sender->snapshot);
+        sender->snapshot = NULL;
+    }
+    struct raft_chunk chunk = {.index = sender->index,
+                               .term = sender->term,
+                               .configuration = buffer_slice(&sender->configuration),
+                               .position = sender->chunk_number,
+                               .next = sender->chunk_number + 1,
+                               .last = sender->chunk_is_last,
+                               .bytes = buffer_slice(&sender->chunk)};
+    group__event(g, (struct raft_event){.type = RAFT_CHUNK, .chunk = {.to = sender->wanted.to, .chunk = chunk}});
+}
+
+void group__senders_step(struct group *g)
+{
+    struct list_node *next;
+    for (struct list_node *n = list_first(&g->senders); n; n = next) {
+        next = n->next == &g->senders.head ? NULL : n->next;
+        struct group_sender *sender = CONTAINER_OF(n, struct group_sender, node);
+        bool is_over = !raft_is_leader(g->raft) || g->now.mono_ns - sender->asked_ns > SENDER_IDLE_NS;
+        if (is_over) {
+            sender_free(sender);
+        } else if (sender->is_wanted && !sender->fetch && make_chunk(sender)) {
+            send_chunk(sender);
+        }
+    }
+}
+
+/* ---- receiving ---- */
+
+void group__on_chunk(struct group *g, const struct raft_chunk *chunk)
+{
+    enum status status = chunk->position == 0 ? machine_install_begin(g->machine) : STATUS_OK;
+    if (status == STATUS_OK) status = machine_install_bytes(g->machine, g->apply_lsn, chunk->bytes);
+    if (status == STATUS_OK && chunk->last) status = machine_install_finish(g->machine, g->apply_lsn);
+    if (status != STATUS_OK) PANIC("a snapshot can't be installed: %s", status_name(status));
+    if (!chunk->last) return;
+    g->installing = true;
+    g->install_index = chunk->index;
+    g->install_term = chunk->term;
+    buffer_clear(&g->install_configuration);
+    buffer_append_slice(&g->install_configuration, chunk->configuration);
+    (void)machine_write_back(g->machine, log_last_lsn(g->log));
+    store_flush(g->config.machine.store);
+}
+
+void group__install_step(struct group *g)
+{
+    if (!g->installing) return;
+    if (!machine_install_is_durable(g->machine)) {
+        (void)machine_write_back(g->machine, log_last_lsn(g->log)); /* does nothing while one is under way */
+        store_flush(g->config.machine.store);
+        return;
+    }
+    g->installing = false;
+    const struct group_log_entry *place = group_log_find(&g->entries, g->install_index);
+    bool log_goes_on = place && place->term == g->install_term;
+    g->applied = g->apply_to = g->flushed_index = g->install_index;
+    g->write_back_lsn = 0;
+    if (log_goes_on) {
+        group_log_compact(&g->entries, g->install_index);
+    } else {
+        if (group_log_last(&g->entries) > g->install_index) group__log_truncation(g, g->install_index + 1);
+        group_log_reset(&g->entries, g->install_index, g->install_term);
+    }
+    group__event(g, (struct raft_event){.type = RAFT_INSTALLED,
+                                        .installed = {.index = g->install_index,
+                                                      .term = g->install_term,
+                                                      .configuration = buffer_slice(&g->install_configuration)}});
+    group__lose_waiters(g, g->install_index);
+}
