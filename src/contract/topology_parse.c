@@ -3,20 +3,24 @@
  *   version: 1
  *   nodes:
  *     - {id: us-east-1, region: us-east, zone: us-east-a, resp: 127.0.0.1:7101, peer: 127.0.0.1:7201,
- *        http: 127.0.0.1:7301, data: ./us-east-1, peers: {eu-1: 127.0.0.1:9001}}
+ *        http: 127.0.0.1:7301, data: ./us-east-1, peers: {eu-1: 127.0.0.1:9001}, tags: {rack: r1}}
  *   links:
  *     - {between: [us-east, eu], latency_ms: 40, jitter_ms: 2}
+ *   rules: {geo: {region: 2, zone: 3}}
+ *   default: {engine: ordered, durability: "tags:geo"}
+ *   tables: {orders: {engine: ordered}}
  *   faults: true
  *
- * Needed: version, nodes, and of a node id, region, resp, peer, data. `zone` is the region unless said. `peers` says by
- * which other address this node reaches a peer (a proxy). Links that are not named have no latency.
+ * Needed: version, nodes, and of a node id, region, resp, peer, data (a sketch needs only id and region). `zone` is the
+ * region unless said. `peers` says by which other address this node reaches a peer (a proxy). Links that are not named
+ * have no latency. `tables` are checked here, for contract/plan_file.h, which reads them.
  */
-#include "base/yaml.h"
-#include "contract/topology.h"
+#include "contract/contract.h"
+#include "contract/topology_internal.h"
 
 enum { LATENCY_MS_MAX = 60 * 1000 };
 
-static bool is_name(const char *text)
+bool topology__is_name(const char *text)
 {
     for (const char *c = text; *c; c++) {
         bool word = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9');
@@ -31,7 +35,7 @@ static enum status parse_name(const struct yaml_node *node, char out[TOPOLOGY_NA
     const char *text;
     enum status status = yaml_string(node, TOPOLOGY_NAME_BYTES_MAX - 1, &text, error);
     if (status) return status;
-    if (!is_name(text)) {
+    if (!topology__is_name(text)) {
         return yaml_fail(node, error, "'%s' is no name: letters, digits, '-', '_' and '.' are allowed", text);
     }
     memcpy(out, text, strlen(text) + 1);
@@ -106,22 +110,31 @@ static enum status parse_node_names(const struct yaml_node *item, struct topolog
     return STATUS_OK;
 }
 
-static enum status parse_node(const struct yaml_node *item, struct topology *t, struct buffer *error)
+/* RESP and peer addresses, which only a sketch can do without, and http. */
+static enum status parse_addresses(const struct yaml_node *item, bool sketch, struct topology_node *node,
+                                   struct buffer *error)
 {
-    static const char *const keys[] = {"id", "region", "zone", "resp", "peer", "http", "data", "peers", NULL};
+    const struct yaml_node *resp = yaml_find(item, "resp"), *peer = yaml_find(item, "peer");
+    const struct yaml_node *http = yaml_find(item, "http");
+    if ((resp || !sketch) && require_address(item, "resp", &node->resp, error)) return STATUS_MALFORMED;
+    if ((peer || !sketch) && require_address(item, "peer", &node->peer, error)) return STATUS_MALFORMED;
+    return http ? parse_address(http, &node->http, error) : STATUS_OK;
+}
+
+static enum status parse_node(const struct yaml_node *item, bool sketch, struct topology *t, struct buffer *error)
+{
+    static const char *const keys[] = {"id", "region", "zone", "resp", "peer", "http", "data", "peers", "tags", NULL};
     if (t->nodes_count == TOPOLOGY_NODES_MAX) return yaml_fail(item, error, "more than %d nodes", TOPOLOGY_NODES_MAX);
     if (yaml_only_keys(item, keys, error)) return STATUS_MALFORMED;
     struct topology_node *node = &t->nodes[t->nodes_count];
     if (parse_node_names(item, t, node, error)) return STATUS_MALFORMED;
-    if (require_address(item, "resp", &node->resp, error) || require_address(item, "peer", &node->peer, error)) {
-        return STATUS_MALFORMED;
+    if (parse_addresses(item, sketch, node, error)) return STATUS_MALFORMED;
+    if (!sketch || yaml_find(item, "data")) {
+        const struct yaml_node *data = yaml_require(item, "data", YAML_KIND_SCALAR, error);
+        const char *path;
+        if (!data || yaml_string(data, TOPOLOGY_PATH_BYTES_MAX - 1, &path, error)) return STATUS_MALFORMED;
+        memcpy(node->data, path, strlen(path) + 1);
     }
-    const struct yaml_node *http = yaml_find(item, "http");
-    if (http && parse_address(http, &node->http, error)) return STATUS_MALFORMED;
-    const struct yaml_node *data = yaml_require(item, "data", YAML_KIND_SCALAR, error);
-    const char *path;
-    if (!data || yaml_string(data, TOPOLOGY_PATH_BYTES_MAX - 1, &path, error)) return STATUS_MALFORMED;
-    memcpy(node->data, path, strlen(path) + 1);
     t->nodes_count++;
     return STATUS_OK;
 }
@@ -167,13 +180,13 @@ static enum status check_addresses(const struct yaml_node *item, const struct to
     return STATUS_OK;
 }
 
-static enum status parse_nodes(const struct yaml_node *root, struct topology *t, struct buffer *error)
+static enum status parse_nodes(const struct yaml_node *root, bool sketch, struct topology *t, struct buffer *error)
 {
     const struct yaml_node *nodes = yaml_require(root, "nodes", YAML_KIND_SEQUENCE, error);
     if (!nodes) return STATUS_MALFORMED;
     if (!nodes->first) return yaml_fail(nodes, error, "nodes is empty");
     for (const struct yaml_node *item = nodes->first; item; item = item->next) {
-        if (parse_node(item, t, error)) return STATUS_MALFORMED;
+        if (parse_node(item, sketch, t, error)) return STATUS_MALFORMED;
         if (check_addresses(item, t, t->nodes_count - 1, error)) return STATUS_MALFORMED;
     }
     uint32_t index = 0;
@@ -237,9 +250,43 @@ static enum status parse_links(const struct yaml_node *root, struct topology *t,
     return STATUS_OK;
 }
 
-static enum status parse_root(const struct yaml_node *root, struct topology *t, struct buffer *error)
+/* The contract of `default` is kept as words, in the canonical form. */
+static enum status parse_default(const struct yaml_node *root, struct topology *t, struct buffer *error)
 {
-    static const char *const keys[] = {"version", "nodes", "links", "faults", NULL};
+    const struct yaml_node *node = yaml_find(root, "default");
+    if (!node) return STATUS_OK;
+    struct contract c;
+    struct buffer words;
+    if (contract_parse_yaml(node, t, &c, error)) return STATUS_MALFORMED;
+    buffer_init(&words, TOPOLOGY_CONTRACT_BYTES_MAX - 1);
+    contract_format(&c, t, &words);
+    enum status status = STATUS_OK;
+    if (words.overflowed)
+        status = yaml_fail(node, error, "a contract has at most %d bytes", TOPOLOGY_CONTRACT_BYTES_MAX - 1);
+    else
+        memcpy(t->default_contract, words.data, words.length);
+    buffer_deinit(&words);
+    return status;
+}
+
+static enum status check_tables(const struct yaml_node *root, const struct topology *t, struct buffer *error)
+{
+    const struct yaml_node *tables = yaml_find(root, "tables");
+    if (!tables) return STATUS_OK;
+    if (tables->kind != YAML_KIND_MAPPING) return yaml_fail(tables, error, "tables is a mapping from name to contract");
+    for (const struct yaml_node *value = tables->first; value; value = value->next) {
+        struct contract c;
+        if (!table_name_is_valid(value->key->text)) {
+            return yaml_fail(value->key, error, "'%s' is no name of a table", (const char *)value->key->text.data);
+        }
+        if (contract_parse_yaml(value, t, &c, error)) return STATUS_MALFORMED;
+    }
+    return STATUS_OK;
+}
+
+static enum status parse_root(const struct yaml_node *root, bool sketch, struct topology *t, struct buffer *error)
+{
+    static const char *const keys[] = {"version", "nodes", "links", "rules", "default", "tables", "faults", NULL};
     if (root->kind != YAML_KIND_MAPPING) {
         return yaml_fail(root, error, "a cluster file is a mapping with version, nodes, links and faults");
     }
@@ -247,20 +294,33 @@ static enum status parse_root(const struct yaml_node *root, struct topology *t, 
     const struct yaml_node *version = yaml_require(root, "version", YAML_KIND_SCALAR, error);
     uint64_t number;
     if (!version || yaml_u64(version, 1, 1, &number, error)) return STATUS_MALFORMED;
-    if (parse_nodes(root, t, error) || parse_links(root, t, error)) return STATUS_MALFORMED;
+    if (parse_nodes(root, sketch, t, error) || parse_links(root, t, error)) return STATUS_MALFORMED;
+    if (topology__parse_labels(root, t, error)) return STATUS_MALFORMED;
+    if (parse_default(root, t, error) || check_tables(root, t, error)) return STATUS_MALFORMED;
     const struct yaml_node *faults = yaml_find(root, "faults");
     return faults ? yaml_bool(faults, &t->faults_allowed, error) : STATUS_OK;
 }
 
-enum status topology_parse(const char *name, struct slice yaml, struct topology *out, struct buffer *out_error)
+static enum status parse(const char *name, struct slice yaml, bool sketch, struct topology *out,
+                         struct buffer *out_error)
 {
     struct yaml_tree tree;
     enum status status = yaml_tree_parse(&tree, name, yaml, out_error);
     if (status == STATUS_OK) {
         memset(out, 0, sizeof *out);
         out->epoch = 1;
-        status = parse_root(tree.root, out, out_error);
+        status = parse_root(tree.root, sketch, out, out_error);
     }
     yaml_tree_deinit(&tree);
     return status == STATUS_OK ? STATUS_OK : STATUS_MALFORMED;
+}
+
+enum status topology_parse(const char *name, struct slice yaml, struct topology *out, struct buffer *out_error)
+{
+    return parse(name, yaml, false, out, out_error);
+}
+
+enum status topology_parse_sketch(const char *name, struct slice yaml, struct topology *out, struct buffer *out_error)
+{
+    return parse(name, yaml, true, out, out_error);
 }

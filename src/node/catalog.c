@@ -278,7 +278,8 @@ void catalog__open(struct shard *s)
     struct table table = {.id = TABLE_ID_DEFAULT, .name = "default"};
     contract_default(shard__topology(s), &table.contract);
     struct table_slot *slot = add_table(s, &table);
-    s->open_status = open_partitions(s, slot, true);
+    bool served = table.contract.engine == ENGINE_MERGEABLE;
+    s->open_status = served ? open_partitions(s, slot, true) : STATUS_VERSION;
     settle_names(s);
 }
 

@@ -54,6 +54,11 @@ static void every_word_is_read_and_written_back(void **state)
         "ENGINE mergeable CONFLICT lww REPLICAS r0=1,r1=1,r2=1 TYPE any PARTITIONS 16",
         "ENGINE mergeable CONFLICT update-wins REPLICAS r1=1 TYPE counter PARTITIONS 1024",
         "ENGINE mergeable CONFLICT delete-wins REPLICAS r1=2 TYPE set PARTITIONS 1",
+        "ENGINE ordered REPLICAS r0=2,r1=1w DURABILITY majority+regions:2 READ linearizable TYPE zset PARTITIONS 1",
+        "ENGINE ordered REPLICAS r0=1,r1=1,r2=1 DURABILITY majority+zones:3 READ local TYPE any INVARIANT min:-5 "
+        "PARTITIONS 16",
+        "ENGINE ordered REPLICAS r0=1,r1=1,r2=1 DURABILITY leader READ one TYPE list PARTITIONS 16",
+        "ENGINE ordered REPLICAS r0=1,r1=1,r2=1 DURABILITY all READ one TYPE any PARTITIONS 16",
     };
     struct topology *t = make_topology(3, 2);
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
@@ -85,7 +90,7 @@ static void what_cannot_be_kept_is_refused_with_the_reason(void **state)
         {"CONFLICT lww CONFLICT lww", STATUS_MALFORMED, "ERR option CONFLICT is given twice"},
         {"CONFLICT maybe", STATUS_MALFORMED,
          "ERR CONFLICT 'maybe' is unknown: say lww, siblings, update-wins or delete-wins"},
-        {"ENGINE ordered", STATUS_LIMIT, "CONTRACT ENGINE ordered is not in this version: tables are mergeable"},
+        {"ENGINE raft", STATUS_MALFORMED, "ERR ENGINE 'raft' is unknown: say mergeable or ordered"},
         {"REPLICAS mars=1", STATUS_LIMIT, "CONTRACT region 'mars' is not in this cluster (r0, r1)"},
         {"REPLICAS r0=3", STATUS_LIMIT, "CONTRACT 3 replicas in r0 need as many nodes there; it has 2"},
         {"REPLICAS r0=1,r0=1", STATUS_MALFORMED, "ERR REPLICAS names region 'r0' twice"},
@@ -93,7 +98,48 @@ static void what_cannot_be_kept_is_refused_with_the_reason(void **state)
         {"REPLICAS r0", STATUS_MALFORMED, "ERR REPLICAS wants region=count,…; 'r0' is not"},
         {"PARTITIONS 0", STATUS_MALFORMED, "ERR PARTITIONS '0' is not a positive number"},
         {"PARTITIONS 9999", STATUS_LIMIT, "CONTRACT PARTITIONS is limited to 1024"},
-        {"TYPE zset", STATUS_LIMIT, "CONTRACT TYPE zset is not in this version: any, string, counter, set and row are"},
+        {"TYPE zset", STATUS_LIMIT, "CONTRACT TYPE zset needs one order of writes: say ENGINE ordered"},
+        {"TYPE escrow", STATUS_LIMIT,
+         "CONTRACT TYPE escrow is not in this version: any, string, counter, set, row, list and zset are"},
+        {"DURABILITY all", STATUS_LIMIT,
+         "CONTRACT DURABILITY is for ordered tables (say ENGINE ordered): a mergeable write is durable at its node "
+         "before the reply"},
+        {"INVARIANT min:0 TYPE counter", STATUS_LIMIT,
+         "CONTRACT INVARIANT can't be kept by a mergeable table: two regions may each spend the last unit before they "
+         "hear of each other; say ENGINE ordered"},
+        {"READ linearizable", STATUS_LIMIT, "CONTRACT READ linearizable needs one order of writes: say ENGINE ordered"},
+        {"REPLICAS r0=1w,r1=1", STATUS_LIMIT,
+         "CONTRACT witnesses (region=1w) vote, and mergeable tables have no votes: say ENGINE ordered, or a full "
+         "replica"},
+        {"ENGINE ordered CONFLICT lww", STATUS_LIMIT,
+         "CONTRACT CONFLICT is for mergeable tables: on an ordered table writes have one order, and none conflict"},
+        {"WRITE all ENGINE ordered", STATUS_LIMIT,
+         "CONTRACT WRITE is for mergeable tables: on an ordered table say DURABILITY"},
+        {"ENGINE ordered READ session", STATUS_LIMIT,
+         "CONTRACT READ session is not in this version: linearizable, local and one are"},
+        {"ENGINE ordered READ now", STATUS_MALFORMED, "ERR READ 'now' is unknown: say linearizable, local or one"},
+        {"ENGINE ordered DURABILITY some", STATUS_MALFORMED,
+         "ERR DURABILITY 'some' is unknown: say leader, majority, majority+regions:K, majority+zones:K, tags:NAME or "
+         "all"},
+        {"ENGINE ordered DURABILITY isr:2", STATUS_LIMIT,
+         "CONTRACT DURABILITY isr:2 is for streams, which are not in this version"},
+        {"ENGINE ordered DURABILITY tags:geo", STATUS_LIMIT,
+         "CONTRACT the configuration has no rule 'geo'; its rules are: none"},
+        {"ENGINE ordered DURABILITY majority+regions:0", STATUS_MALFORMED,
+         "ERR DURABILITY 'majority+regions:0': how many? 1 to 32"},
+        {"ENGINE ordered DURABILITY majority+regions:2 REPLICAS r0=2", STATUS_LIMIT,
+         "CONTRACT DURABILITY majority+regions:2 needs replicas of 2 different regions, and these replicas have 1: no "
+         "write could be acknowledged, ever; place REPLICAS in more of them, or ask for less"},
+        {"ENGINE ordered DURABILITY majority+zones:3", STATUS_LIMIT,
+         "CONTRACT DURABILITY majority+zones:3 needs replicas of 3 different zones, and these replicas have 2: no "
+         "write could be acknowledged, ever; place REPLICAS in more of them, or ask for less"},
+        {"ENGINE ordered INVARIANT max:9", STATUS_MALFORMED,
+         "ERR INVARIANT 'max:9' is unknown: say min:N, such as min:0"},
+        {"ENGINE ordered INVARIANT min:0 DURABILITY leader", STATUS_LIMIT,
+         "CONTRACT INVARIANT can't be acknowledged by the leader alone: a new leader may not know the write; say "
+         "DURABILITY majority or more"},
+        {"ENGINE ordered REPLICAS r0=1w,r1=1w", STATUS_LIMIT,
+         "CONTRACT witnesses hold no data: at least one replica must be a full one"},
         {"READ quorum", STATUS_LIMIT,
          "CONTRACT READ quorum is not in this version: every replica reads and writes local"},
     };
