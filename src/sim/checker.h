@@ -5,9 +5,11 @@
 
 #include "sim/audit.h"
 
+enum { VERDICT_REASON_BYTES = 2400 };
+
 struct verdict {
     const char *property; /* NULL: all is well */
-    char reason[512];
+    char reason[VERDICT_REASON_BYTES];
 };
 
 /* The first violation stays. */

@@ -3,9 +3,18 @@
 #define MERIDIAN_SIM_PLAN_H
 
 #include "base/prng.h"
+#include "sim/linear_model.h"
 #include "sim/world.h"
 
-enum { PLAN_TABLES_MAX = 12, PLAN_FAULTS_MAX = 64, PLAN_OPERATIONS_MIN = 2000, PLAN_FAULTS_MIN = 10 };
+enum {
+    PLAN_TABLES_MAX = 12,
+    PLAN_ORDERED_MAX = 6,
+    PLAN_FAULTS_MAX = 64,
+    PLAN_OPERATIONS_MIN = 2000,
+    PLAN_FAULTS_MIN = 10,
+    PLAN_ACCOUNTS = 5,          /* of a bank */
+    PLAN_ACCOUNT_BALANCE = 100, /* of each at first */
+};
 
 /* What a table's keys hold; decides operations and checkers. */
 enum plan_kind { PLAN_STRING, PLAN_COUNTER, PLAN_SET, PLAN_ROW };
@@ -19,6 +28,16 @@ struct plan_table {
     bool whole_rows_return; /* a concurrent update may bring deleted columns back (S11) */
     bool expires;
     uint32_t keys;
+};
+
+/* A table whose keys are judged for linearizability. Its clients work on few keys at once, and leave them for fresh
+ * ones: much contention, short histories. */
+struct plan_ordered {
+    char name[16];
+    char words[160];
+    enum linear_kind kind;
+    uint32_t keys_at_once;
+    uint32_t operations_per_key;
 };
 
 enum plan_fault_kind {
@@ -48,6 +67,11 @@ struct plan {
     uint32_t nodes_per_region;
     struct plan_table tables[PLAN_TABLES_MAX];
     uint32_t tables_count;
+    struct plan_ordered ordered[PLAN_ORDERED_MAX];
+    uint32_t ordered_count;
+    uint32_t ordered_clients;
+    uint32_t ordered_operations;
+    uint64_t ordered_think_ns_max;
     struct plan_fault faults[PLAN_FAULTS_MAX];
     uint32_t faults_count;
     uint32_t clients;
