@@ -75,6 +75,18 @@ void stability_on_report(struct stability *s, uint16_t node, const struct vv *re
     }
 }
 
+void stability_forget(struct stability *s, uint16_t node)
+{
+    for (uint32_t i = 0; i < s->count; i++) {
+        struct member *m = &s->members[i];
+        if (m->node != node) continue;
+        vv_clear(&m->confirmed);
+        vv_clear(&m->pending);
+        m->has_confirmed = m->has_pending = false;
+        vv_clear(&s->stable);
+    }
+}
+
 static void recompute(struct stability *s)
 {
     vv_copy(&s->stable, &s->members[0].confirmed);

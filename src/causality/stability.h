@@ -4,9 +4,9 @@
  * it made the report. A dot is causally stable when every member's confirmed report covers it: then whatever a member
  * issued before covering it is already here, and whatever it issues later has it in its causal past.
  *
- * T1  confirmed[m] covers only what member m had durably applied; it never shrinks.
- * T2  At most one unconfirmed report per member is pending; a newer one does not displace it (else under steady load
- *     none would ever be confirmed).
+ * T1  confirmed[m] covers only what member m had durably applied; it never shrinks, but is forgotten when m may have
+ * lost some. T2  At most one unconfirmed report per member is pending; a newer one does not displace it (else under
+ * steady load none would ever be confirmed).
  */
 #ifndef MERIDIAN_CAUSALITY_STABILITY_H
 #define MERIDIAN_CAUSALITY_STABILITY_H
@@ -23,6 +23,9 @@ void stability_free(struct stability *s);
 
 /* Member `node` reports its durable clock. `own` is our applied clock: decides whether the report is confirmed now. */
 void stability_on_report(struct stability *s, uint16_t node, const struct vv *report, const struct vv *own);
+
+/* Member `node` may lack what it once reported: until it reports again nothing more becomes stable. */
+void stability_forget(struct stability *s, uint16_t node);
 
 /* Our own clock advanced: promote pending reports that are now confirmed. Returns true if the stable vector grew. */
 bool stability_on_advance(struct stability *s, const struct vv *own);

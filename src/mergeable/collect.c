@@ -12,6 +12,8 @@
  * is concurrent to what the others took for stable and collected. It must not meet those writes as deltas, or it would
  * decide between them anew and alone. `collected` says which: who does not cover it gets a full copy instead (peers.c).
  *
+ * While a replica joins, nothing is stable to it, and it keeps it from being stable to others (report.c).
+ *
  * What lies in a copied range ahead of our clock is not stable here, whatever the peers say, since our own report,
  * which does not cover it, takes part in the stable vector.
  */
@@ -160,7 +162,7 @@ static void begin_epoch(struct replica *r)
 
 void replica__collect(struct replica *r)
 {
-    if (r->garbage_count == 0) return;
+    if (r->garbage_count == 0 || r->join != JOIN_DONE) return;
     if (r->garbage_due == 0) {
         if (r->now.mono_ns < r->epoch_next_ns) return;
         begin_epoch(r);

@@ -48,7 +48,7 @@ static void send_offer(struct replica *r, struct peer *p)
 
 void replica__copy_offer(struct replica *r, struct peer *p)
 {
-    if (p->copy.active || !p->connected || r->joining || r->now.mono_ns < p->copy.not_before_ns) return;
+    if (p->copy.active || !p->connected || r->join == JOIN_ASKING || r->now.mono_ns < p->copy.not_before_ns) return;
     struct copy_out *copy = &p->copy;
     copy->active = true;
     copy->pulled = copy->finished = false;

@@ -21,7 +21,7 @@ enum {
 };
 
 enum {
-    CLOCK_FLAG_JOINING = 1,    /* the sender came up empty and holds nothing yet */
+    CLOCK_FLAG_JOINING = 1,    /* the sender may lack what it once held */
     CLOCK_FLAG_WANT_REPLY = 2, /* the sender waits for our clock: say it even if nothing changed */
     CLOCK_FLAG_KNOWN = 3,
 };

@@ -30,7 +30,7 @@ void replica__meta_encode(void *user, struct buffer *out)
     write_u8(out, META_VERSION);
     write_varint(out, r->last_lsn);
     write_u64(out, r->id);
-    write_u8(out, r->joining ? 1 : 0);
+    write_u8(out, (uint8_t)r->join);
     write_varint(out, r->config.hlc->last);
     vv_write(out, &r->applied);
     vv_write(out, &r->collected);
@@ -65,7 +65,9 @@ enum status replica__meta_decode(struct replica *r, struct slice meta)
     if (read_u8(&reader) != META_VERSION) return STATUS_VERSION;
     r->meta_lsn = r->last_lsn = read_varint(&reader);
     r->id = read_u64(&reader);
-    r->joining = read_u8(&reader) == 1;
+    uint8_t join = read_u8(&reader);
+    if (join > JOIN_PARTLY) return STATUS_CORRUPT;
+    r->join = (enum join_state)join;
     hlc_observe(r->config.hlc, read_varint(&reader));
     if (reader.failed || vv_read(&reader, &r->applied) != STATUS_OK) return STATUS_CORRUPT;
     if (vv_read(&reader, &r->collected) != STATUS_OK) return STATUS_CORRUPT;

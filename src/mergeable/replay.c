@@ -46,11 +46,12 @@ static void replay_incarnation(struct replica *r, const struct log_record *recor
 {
     struct reader reader = reader_of(record->payload);
     uint64_t before = read_u64(&reader), after = read_u64(&reader);
-    bool joining = read_u8(&reader) == 1;
-    if (!reader_finished(&reader)) PANIC("log record %llu: damaged incarnation", (unsigned long long)record->lsn);
+    uint8_t join = read_u8(&reader);
+    if (!reader_finished(&reader) || join > JOIN_PARTLY)
+        PANIC("log record %llu: damaged incarnation", (unsigned long long)record->lsn);
     if (before != r->id) return;                              /* a copy that a reclaim made of an older one */
-    if (after != before) replica__take_incarnation(r, after); /* else it ended joining */
-    r->joining = joining;
+    if (after != before) replica__take_incarnation(r, after); /* else only its joining went on */
+    r->join = (enum join_state)join;
 }
 
 static void replay_chunk(struct replica *r, const struct log_record *record)

@@ -163,12 +163,12 @@ void replica__take_incarnation(struct replica *r, uint64_t id)
 }
 
 /* Log who we are from now on. Under back-pressure nothing changes and the caller tries again later. */
-static bool log_incarnation(struct replica *r, uint64_t id, bool joining)
+static bool log_incarnation(struct replica *r, uint64_t id, enum join_state join)
 {
     buffer_clear(&r->scratch);
     write_u64(&r->scratch, r->id);
     write_u64(&r->scratch, id);
-    write_u8(&r->scratch, joining ? 1 : 0);
+    write_u8(&r->scratch, (uint8_t)join);
     uint64_t lsn;
     struct log_location at;
     if (log_append_reserved(r->log, r->config.table, r->config.partition, LOG_INCARNATION, buffer_slice(&r->scratch),
@@ -190,15 +190,16 @@ void replica__draw_incarnation(struct replica *r)
 #endif
     uint64_t id = replica_id_of(r->config.self, incarnation);
     if (vv_get(&r->applied, id) > 0) return; /* drawn before, by a remote chance: draw again next time */
-    if (!log_incarnation(r, id, r->joining)) return;
+    if (!log_incarnation(r, id, r->join)) return;
     replica__take_incarnation(r, id);
     r->rejoining = false;
 }
 
 /* Until this is logged a restart joins anew: what came so far may be a part. */
-void replica__end_joining(struct replica *r)
+void replica__join_move(struct replica *r, enum join_state to)
 {
-    if (log_incarnation(r, r->id, false)) r->joining = false;
+    ASSERT(r->join != JOIN_DONE && to != JOIN_ASKING);
+    if (log_incarnation(r, r->id, to)) r->join = to;
 }
 
 /* A peer knows more of our dots than we do: we are an older copy of ourselves. What it knows beyond our counter comes
@@ -207,6 +208,8 @@ void replica__rejoin_as_new(struct replica *r, uint64_t counter_seen)
 {
     if (r->id == 0 || counter_seen <= r->counter) return;
     r->rejoining = true;
+    if (r->join == JOIN_DONE) r->join = JOIN_PARTLY;
+    for (uint32_t i = 0; i < r->peers_count; i++) vv_merge(&r->join_target, &r->peers[i].clock.base);
     replica__draw_incarnation(r);
     MAYBE(r->rejoining); /* the log pushed back: replica_write() refuses until it is drawn */
 }
@@ -284,7 +287,7 @@ static struct replica *replica_new(const struct replica_config *config)
 enum status replica_open(const struct replica_config *config, struct slice meta, bool joins, struct replica **out)
 {
     struct replica *r = replica_new(config);
-    r->joining = joins;
+    r->join = joins ? JOIN_ASKING : JOIN_DONE;
     enum status status = meta.length ? replica__meta_decode(r, meta) : STATUS_OK;
     if (status == STATUS_OK) {
         struct store_partition_owner owner = {
@@ -364,7 +367,7 @@ void replica_start(struct replica *r, struct log *log, struct replica_now now)
     /* Everything that was replayed is durable: log_open() read it from disk. */
     (void)settle_pending(r, UINT64_MAX);
     vv_copy(&r->durable, &r->applied);
-    if (r->peers_count == 0) r->joining = false; /* nobody to ask */
+    if (r->peers_count == 0) r->join = JOIN_DONE; /* nobody to ask */
     if (r->id == 0) replica__draw_incarnation(r);
     r->sweeping = store_space_count(r->data) > 0;
     stability_on_report(r->stability, r->config.self, &r->durable, &r->durable);
@@ -513,7 +516,7 @@ void replica_tick(struct replica *r, struct replica_now now)
 
 bool replica_has_work(const struct replica *r)
 {
-    if (r->joining || r->stalled || r->rejoining || r->sweeping || r->copy.active) return true;
+    if (r->join == JOIN_ASKING || r->stalled || r->rejoining || r->sweeping || r->copy.active) return true;
     if (!range_clocks_is_empty(&r->ahead) || replica__has_waiting(r) || replica__collect_is_ready(r)) return true;
     for (uint32_t i = 0; i < r->peers_count; i++) {
         const struct peer *p = &r->peers[i];
@@ -528,7 +531,7 @@ bool replica_has_work(const struct replica *r)
 
 bool replica_is_serving(const struct replica *r)
 {
-    return r->started && !r->joining && !r->copy.active && range_clocks_is_empty(&r->ahead);
+    return r->started && r->join != JOIN_ASKING && !r->copy.active && range_clocks_is_empty(&r->ahead);
 }
 
 struct store_space *replica_data(struct replica *r)

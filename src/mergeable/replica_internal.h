@@ -83,6 +83,14 @@ struct copy_in {
     uint32_t fetching;
 };
 
+/* A replica whose disk may be new, or an older one. */
+enum join_state {
+    JOIN_DONE,   /* it holds all that the other members held when they first told */
+    JOIN_ASKING, /* it does not serve */
+    JOIN_PARTLY, /* it serves, but does not know yet what some member holds: nothing is stable to it, or because of it
+                  */
+};
+
 struct peer {
     uint16_t node;
     bool connected;
@@ -169,7 +177,7 @@ struct replica {
     uint64_t next_check_ns; /* relay samples, resends, backlog: every PEER_CHECK_NS */
 
     /* joining and copying */
-    bool joining;
+    enum join_state join;
     uint64_t started_ns;
     struct vv join_target;
     struct range_clocks ahead;
@@ -218,7 +226,7 @@ void replica__pending_push(struct replica *r, uint64_t lsn, struct dot dot, stru
 void replica__count_applied(struct replica *r, struct dot dot, uint64_t lsn);
 void replica__adopt_clock(struct replica *r, const struct vv *clock, uint64_t lsn); /* the join of P3 */
 void replica__draw_incarnation(struct replica *r);
-void replica__end_joining(struct replica *r);
+void replica__join_move(struct replica *r, enum join_state to);        /* logs it; unless the log pushes back */
 void replica__take_incarnation(struct replica *r, uint64_t id);        /* it was logged */
 void replica__rejoin_as_new(struct replica *r, uint64_t counter_seen); /* P1 */
 bool replica__is_own_node(const struct replica *r, uint64_t replica_id);

@@ -33,7 +33,7 @@ void replica__send_report(struct replica *r, struct peer *p, bool want_reply)
     struct clock_message *m = &r->said;
     m->life = r->life;
     m->sequence = ++r->report_sequence;
-    m->flags = (uint8_t)((r->joining ? CLOCK_FLAG_JOINING : 0) | (want_reply ? CLOCK_FLAG_WANT_REPLY : 0));
+    m->flags = (uint8_t)((r->join != JOIN_DONE ? CLOCK_FLAG_JOINING : 0) | (want_reply ? CLOCK_FLAG_WANT_REPLY : 0));
     m->wall_ms = r->now.wall_ms;
     m->sent_at_us = r->now.mono_ns / 1000u;
     m->echo_us = p->echo_us;
@@ -52,7 +52,7 @@ void replica__send_report(struct replica *r, struct peer *p, bool want_reply)
 /* Is there anything that a report, to or from this peer, would still settle? */
 bool replica__wants_reports(const struct replica *r, const struct peer *p)
 {
-    if (!p->reported || r->garbage_count > 0 || r->joining || p->marked) return true;
+    if (!p->reported || r->garbage_count > 0 || r->join == JOIN_ASKING || p->marked) return true;
     return !vv_equal(&p->clock.base, &r->durable);
 }
 
@@ -147,8 +147,12 @@ enum status replica__on_clock(struct replica *r, struct peer *p, struct slice bo
             p->positions[i].sample = 0;
         }
     }
-    if (r->joining && first) vv_merge(&r->join_target, &m->clock.base);
-    stability_on_report(r->stability, p->node, &p->clock.base, &r->durable);
+    if (r->join != JOIN_DONE && first) vv_merge(&r->join_target, &m->clock.base);
+    if (m->flags & CLOCK_FLAG_JOINING) {
+        stability_forget(r->stability, p->node);
+    } else {
+        stability_on_report(r->stability, p->node, &p->clock.base, &r->durable);
+    }
     if (m->flags & CLOCK_FLAG_WANT_REPLY) p->reply_due = true;
 
     replica__copy_check(r, p);
@@ -163,19 +167,25 @@ enum status replica__on_clock(struct replica *r, struct peer *p, struct slice bo
 
 /* A new replica serves once each member that can be reached has told what it has and we caught up with that. As long as
  * nobody tells, it does not: it may have been wiped, and a write that has seen nothing would be concurrent to deletes
- * that the others have dropped as stable (S1). */
+ * that the others have dropped as stable (S1). The other way round, what our former self wrote beside a delete may be
+ * at any other member, and nowhere else: until all have told, we confirm no delete. */
 void replica__check_joining(struct replica *r)
 {
-    if (!r->joining) return;
+    if (r->join == JOIN_DONE) return;
     uint64_t since = r->now.mono_ns - r->started_ns;
     bool all = true, any = false, connected_all = true;
     for (uint32_t i = 0; i < r->peers_count; i++) {
         const struct peer *p = &r->peers[i];
         if (p->reported) any = true;
         if (p->connected && !p->reported) connected_all = false;
-        if (!p->reported) all = false;
+        if (p->life == 0) all = false; /* never since we started */
     }
-    if (!any) return;
+    if (!all && !any) return;
     if (!vv_covers_all(&r->durable, &r->join_target)) return;
-    if (all || (connected_all && since >= MILLISECONDS(JOIN_SETTLE_MS))) replica__end_joining(r);
+    if (all) {
+        replica__join_move(r, JOIN_DONE);
+        for (uint32_t i = 0; i < r->peers_count; i++) r->peers[i].report_due = true;
+    } else if (r->join == JOIN_ASKING && connected_all && since >= MILLISECONDS(JOIN_SETTLE_MS)) {
+        replica__join_move(r, JOIN_PARTLY);
+    }
 }

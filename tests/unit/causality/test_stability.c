@@ -187,11 +187,39 @@ static void becomes_stable_once_all_have_reported(void **state)
     model_deinit(&m);
 }
 
+/* A member that lost its disk: what it had reported is worth nothing until it reports again. */
+static void what_a_member_lost_is_not_stable(void **state)
+{
+    (void)state;
+    const uint16_t members[] = {1, 2};
+    struct stability *s = stability_new(members, 2);
+    struct dot first = {replica_of(0), 1}, second = {replica_of(0), 2};
+    struct vv clock;
+    vv_init(&clock);
+    vv_raise(&clock, first);
+    stability_on_report(s, 1, &clock, &clock);
+    stability_on_report(s, 2, &clock, &clock);
+    assert_true(stability_on_advance(s, &clock));
+    assert_true(stability_is_stable(s, first));
+    stability_forget(s, 2);
+    assert_false(stability_is_stable(s, first));
+    vv_raise(&clock, second);
+    stability_on_report(s, 1, &clock, &clock);
+    assert_false(stability_on_advance(s, &clock));
+    assert_false(stability_is_stable(s, first));
+    stability_on_report(s, 2, &clock, &clock);
+    assert_true(stability_on_advance(s, &clock));
+    assert_true(stability_is_stable(s, second));
+    vv_deinit(&clock);
+    stability_free(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(stable_dots_have_no_concurrent_latecomers),
         cmocka_unit_test(becomes_stable_once_all_have_reported),
+        cmocka_unit_test(what_a_member_lost_is_not_stable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
