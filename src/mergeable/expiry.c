@@ -88,12 +88,7 @@ static void remove_expired(struct replica *r, struct store_item *item)
     }
 }
 
-static void on_expired_warm(struct replica *r, const struct wait *w, enum status status, struct slice payload)
-{
-    (void)payload;
-    MAYBE(status == STATUS_OK);
-    replica__queue_expiry(r, w->counter, r->now.wall_ms);
-}
+static void on_expired_warm(struct replica *r, const struct wait *w, enum status status, struct slice payload);
 
 static void expire_key(struct replica *r, uint64_t hash)
 {
@@ -114,6 +109,17 @@ static void expire_key(struct replica *r, uint64_t hash)
         } else {
             replica__queue_expiry(r, hash, at_ms); /* it was touched since */
         }
+    }
+}
+
+/* It is removed at once, before it may go cold again. */
+static void on_expired_warm(struct replica *r, const struct wait *w, enum status status, struct slice payload)
+{
+    (void)payload;
+    if (status == STATUS_OK && replica_is_serving(r)) {
+        expire_key(r, w->counter);
+    } else {
+        replica__queue_expiry(r, w->counter, r->now.wall_ms + EXPIRE_RETRY_MS);
     }
 }
 

@@ -426,35 +426,6 @@ static void test_amnesiac_writer_gets_a_copy(void **state)
     world_deinit(&w);
 }
 
-static void test_expiry_is_removed_once(void **state)
-{
-    (void)state;
-    struct world w;
-    world_init(&w, 3, CONFLICT_LWW, 17);
-    world_start(&w);
-    put(&w, 0, "k", "v");
-    put(&w, 0, "touched", "v");
-    world_run(&w, 100);
-    uint64_t at = 1700000000000u + w.now_ms + 1000;
-    expire_at(&w, 0, "k", at);
-    expire_at(&w, 0, "touched", at);
-    world_run(&w, 500);
-    assert_string_equal(text_of(&w, 2, "k"), "v");
-    expire_at(&w, 2, "touched", at + 60000);
-    world_run(&w, 520);
-    for (uint8_t i = 0; i < 3; i++) assert_string_equal(text_of(&w, i, "k"), ""); /* hidden at once */
-    world_run(&w, 12000);
-    uint64_t writes = 0;
-    for (uint8_t i = 0; i < 3; i++) {
-        assert_null(object_of(&w, i, "k"));
-        assert_string_equal(text_of(&w, i, "touched"), "v");
-        writes += replica_next_counter(w.nodes[i].replica) - 1;
-    }
-    assert_int_equal(writes, 2 + 2 + 1 + 1); /* puts, expiries, the touch, one removal */
-    world_assert_equal(&w);
-    world_deinit(&w);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,7 +438,6 @@ int main(void)
         cmocka_unit_test(test_s2_no_join_before_the_end),
         cmocka_unit_test(test_cold_items_on_every_path),
         cmocka_unit_test(test_amnesiac_writer_gets_a_copy),
-        cmocka_unit_test(test_expiry_is_removed_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
