@@ -160,7 +160,7 @@ void group__senders_step(struct group *g)
 void group__on_chunk(struct group *g, const struct raft_chunk *chunk)
 {
     enum status status = chunk->position == 0 ? machine_install_begin(g->machine) : STATUS_OK;
-    if (status == STATUS_OK) status = machine_install_bytes(g->machine, g->apply_lsn, chunk->bytes);
+    if (status == STATUS_OK) status = machine_install_bytes(g->machine, chunk->bytes);
     if (status == STATUS_OK && chunk->last) status = machine_install_finish(g->machine, g->apply_lsn);
     if (status != STATUS_OK) PANIC("a snapshot can't be installed: %s", status_name(status));
     if (!chunk->last) return;

@@ -67,14 +67,14 @@ void machine_drop(struct machine *m); /* the partition too, here and at rest; fr
 
 enum machine_command_flags {
     MACHINE_WRITES = 1,
-    MACHINE_RANDOM = 2,    /* its reply draws */
-    MACHINE_NO_OUTCOME = 4 /* has no use for IDEMPOTENT: it writes nothing */
+    MACHINE_RANDOM = 2, /* its reply draws */
 };
 
 struct machine_command {
     const char *name; /* lower case */
     int16_t arity;    /* as Redis: exact when positive, minimum when negative */
     uint8_t flags;
+    uint8_t makes; /* enum value_type of what it may create; VALUE_NONE: nothing, or the type that was there */
     int8_t key_first, key_last, key_step; /* as Redis' COMMAND; key_last < 0 counts from the end */
     uint8_t numkeys_at;                   /* not 0: args[numkeys_at] says how many keys follow it (key_last unused) */
     void (*run)(struct call *call);
@@ -167,8 +167,8 @@ MUST_USE enum machine_result machine_read(struct machine *m, uint64_t now_ms, in
 MUST_USE enum machine_result machine_key_version(struct machine *m, uint64_t now_ms, struct slice key,
                                                  uint64_t *out_version, struct machine_answer *answer);
 /* OUTCOME id: answer->outcome, and if it is not UNKNOWN the reply that was given (or is given instead) in `reply`. */
-MUST_USE enum machine_result machine_outcome(struct machine *m, uint64_t now_ms, struct slice id, int resp_version,
-                                             struct buffer *reply, struct machine_answer *answer);
+MUST_USE enum machine_result machine_outcome(struct machine *m, struct slice id, int resp_version, struct buffer *reply,
+                                             struct machine_answer *answer);
 /* Would the keys of this command meet a lock? To be asked before proposing. */
 MUST_USE enum machine_result machine_lock_check(struct machine *m, const struct slice *args, size_t args_count,
                                                 struct machine_answer *answer);
@@ -253,11 +253,11 @@ MUST_USE enum machine_snapshot_result machine_snapshot_next(struct machine_snaps
 /* Begin, or begin again from nothing. The present state stays in use, and at rest, until the end. BUSY: the last
  * installed state is not durable yet. */
 MUST_USE enum status machine_install_begin(struct machine *m);
-/* The next bytes of the stream, in order; `lsn` as in machine_apply(). CORRUPT: begin again. */
-MUST_USE enum status machine_install_bytes(struct machine *m, uint64_t lsn, struct slice bytes);
-/* After the last chunk: the new state is in use, as of its own index and term. Then write back and flush; only once
- * machine_install_is_durable() may the snapshot be acknowledged and the log before it be forgotten. CORRUPT: the
- * stream was not whole, the old state stays. */
+/* The next bytes of the stream, in order. CORRUPT: begin again. */
+MUST_USE enum status machine_install_bytes(struct machine *m, struct slice bytes);
+/* After the last chunk: the new state is in use, as of its own index and term. `lsn` > 0 is the present log position.
+ * Then write back and flush; only once machine_install_is_durable() may the snapshot be acknowledged and the log before
+ * it be forgotten. CORRUPT: the stream was not whole, the old state stays. */
 MUST_USE enum status machine_install_finish(struct machine *m, uint64_t lsn);
 void machine_install_abort(struct machine *m);
 /* True when no installed state waits for its first flush; the first call that finds it so drops the old home. */

@@ -5,7 +5,7 @@
  * list's levels would.
  *
  * O1  No block is empty, and none holds more than SCORED_BLOCK_MEMBERS.
- * O2  Scores are never NaN. -0 counts as 0.
+ * O2  Scores are never NaN.
  */
 #ifndef MERIDIAN_ORDERED_SCORED_H
 #define MERIDIAN_ORDERED_SCORED_H

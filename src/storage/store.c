@@ -367,9 +367,21 @@ static void orphan_requests(struct store *store, const struct store_partition *p
     }
 }
 
+/* One that is opened under the same number later is a new one. */
+static void forget_found(struct store *store, const struct store_partition *partition)
+{
+    for (uint32_t i = 0; i < store->found_count; i++) {
+        const struct store_found *found = &store->found[i];
+        if (found->table != partition->table || found->partition != partition->number) continue;
+        store->found[i] = store->found[--store->found_count];
+        return;
+    }
+}
+
 void store_partition_drop(struct store_partition *partition)
 {
     struct store *store = partition->store;
+    forget_found(store, partition);
     if (partition->state == WRITE_BACK_ENCODING || partition->state == WRITE_BACK_READY) {
         list_remove(&partition->queue_node);
         store__request_free(partition->request);

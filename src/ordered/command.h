@@ -1,0 +1,124 @@
+/* command.h: what a command of the machine runs on. Shared inside this room only.
+ *
+ * A handler reads its arguments, then the values, then changes them. It appends exactly one reply, and has changed
+ * nothing when that is an error. Everything it names as a key is hot and not locked when it is called.
+ */
+#ifndef MERIDIAN_ORDERED_COMMAND_H
+#define MERIDIAN_ORDERED_COMMAND_H
+
+#include "ordered/machine_internal.h"
+#include "wire/resp.h"
+
+enum {
+    TEXT_BYTES_MAX = RESP_BULK_BYTES_MAX, /* a string that APPEND or SETRANGE makes */
+    RANDOM_PICKS_MAX = 1024 * 1024,       /* with repetition */
+};
+
+struct call {
+    struct machine *machine;
+    const struct machine_command *command;
+    const struct slice *args; /* args[0] is the command's word */
+    size_t args_count;
+    int resp_version;
+    bool defers_minimum; /* in a MULTI: checked at its end */
+    uint64_t now_ms;
+    uint64_t lsn, index; /* of the entry; 0 in machine_read() */
+    struct arena *arena;
+    struct buffer *reply;
+    struct prng *prng;
+    /* The key looked up last. */
+    const uint8_t *found_key;
+    size_t found_bytes;
+    uint64_t found_hash;
+    struct store_item *found_item;
+};
+
+struct command_group {
+    const struct machine_command *commands;
+    size_t count;
+};
+extern const struct command_group commands_string, commands_counter, commands_hash, commands_set, commands_set_algebra,
+    commands_list, commands_list_move, commands_key, commands_key_move;
+
+/* ---- values (call.c) ---- */
+
+/* The item of a key, whatever it holds; NULL: none. */
+struct store_item *call_item(struct call *call, struct slice key);
+/* What is alive under the key; NULL: nothing. */
+struct value *call_value(struct call *call, struct slice key);
+/* The same, of this type or nothing. False: -WRONGTYPE is replied. */
+MUST_USE bool call_typed(struct call *call, struct slice key, enum value_type type, struct value **out_value);
+
+/* The key's value, to be changed; a new empty one of `type` if nothing is alive there. What is there is of that type.
+ * Finish by call_edited() before the next call that changes anything. */
+struct value *call_edit(struct call *call, struct slice key, enum value_type type);
+/* A collection that became empty is removed. */
+void call_edited(struct call *call, struct slice key);
+/* `owned_value` in place of all that is there. Its version is set. An empty collection removes the key. */
+void call_replace(struct call *call, struct slice key, struct value *owned_value);
+/* True when it was alive. */
+bool call_remove(struct call *call, struct slice key);
+/* Of a value that call_edit() gave; 0: never. */
+void call_expire(struct call *call, struct slice key, struct value *v, uint64_t expire_at_ms);
+
+/* May this be a string here, a field of a hash? False: the error is replied. */
+MUST_USE bool call_text_allowed(struct call *call, struct slice key, struct slice text);
+MUST_USE bool call_field_allowed(struct call *call, struct slice key, struct slice text);
+/* The number that a text stands for is below the minimum. */
+bool text_is_below(struct slice text, int64_t minimum);
+
+/* ---- replies and arguments (command_args.c), in the words of Redis 7.0 ---- */
+
+void reply_error(struct call *call, const char *text);
+void reply_syntax(struct call *call);
+void reply_wrong_type(struct call *call);
+void reply_not_integer(struct call *call);
+void reply_ok(struct call *call);
+void reply_null(struct call *call);
+void reply_integer(struct call *call, int64_t value);
+void reply_bulk(struct call *call, struct slice s);
+void reply_invalid_expire(struct call *call);
+
+/* False: the error is replied. */
+MUST_USE bool arg_integer(struct call *call, size_t index, int64_t *out_value);
+MUST_USE bool arg_double(struct call *call, size_t index, const char *error, double *out_value);
+/* A count of keys at `index`, that many follow. */
+MUST_USE bool arg_keys_count(struct call *call, size_t index, const char *not_positive, size_t *out_count);
+bool arg_is(const struct call *call, size_t index, const char *word); /* false too behind the last one */
+
+/* Redis' indexes, negative ones from the end, into [*out_first, *out_first + *out_count). */
+void range_resolve(int64_t first, int64_t last, uint64_t total, uint64_t *out_first, uint64_t *out_count);
+
+/* An expiry in any of Redis' units (EX PX EXAT PXAT), in ms since 1970. False: the error is replied. A time that has
+ * come already is *out_at_ms <= call->now_ms, at least 1. */
+enum expire_unit { EXPIRE_EX, EXPIRE_PX, EXPIRE_EXAT, EXPIRE_PXAT };
+MUST_USE bool arg_expiry(struct call *call, size_t index, enum expire_unit unit, bool must_be_positive,
+                         uint64_t *out_at_ms);
+
+/* ---- numbers (number.c) ---- */
+
+enum { NUMBER_TEXT_BYTES = 5120 }; /* the longest long double in decimal */
+struct slice integer_text(int64_t value, uint8_t out[DECIMAL_BYTES_MAX]);
+/* As Redis reads them: the whole text, no leading space, no NaN. */
+bool text_to_double(struct slice s, double *out);
+bool text_to_long_double(struct slice s, long double *out);
+/* "%.17Lf" without trailing zeros. */
+struct slice long_double_text(long double value, char out[NUMBER_TEXT_BYTES]);
+
+/* ---- elements: scans and random picks (command_elements.c) ---- */
+
+struct scan_options {
+    bool has_pattern;
+    struct slice pattern;
+    uint64_t count;
+};
+/* HSCAN, SSCAN, ZSCAN over members: the cursor is args[2]. A window over the hashes of the names, so that what stays is
+ * returned exactly once, whatever else comes and goes. */
+enum scan_with { SCAN_NAMES, SCAN_VALUES, SCAN_SCORES };
+void scan_members(struct call *call, enum value_type type, enum scan_with with);
+
+/* Positions drawn below `total`: `count` different ones in random order (count <= total), or each drawn anew. */
+uint32_t *draw_positions(struct call *call, uint32_t total, uint32_t count, bool repeated);
+MUST_USE bool picks_are_allowed(struct call *call, int64_t wanted);
+
+#endif
