@@ -1,10 +1,6 @@
-/* lab_real.c: a cluster of `meridian server` processes, seen only from outside: their sockets.
- *
- * A pause of the scenario is shortened to GAP_NS_MAX: what matters is that the cut is noticed and that writes happen on
- * both sides, not that fifteen minutes pass.
- */
+/* lab_real.c: the processes of a cluster to play on: started, killed, started again, ended. */
 #define _GNU_SOURCE /* nftw */
-#include "cli/lab_real.h"
+#include "cli/lab_real_internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,29 +18,6 @@
 #include "cli/local.h"
 
 enum { ASK_TIMEOUT_MS = 10000, READY_TRIES = 600, READY_PAUSE_NS = 50000000, STOP_TRIES = 600 };
-static const uint64_t gap_ns_max = 3000000000ULL;
-
-struct lab_real {
-    const struct scenario *s;
-    struct topology topology; /* with addresses */
-    char folder[48];
-    pid_t pids[TOPOLOGY_NODES_MAX];
-    uint64_t begin_ns;             /* of the play, on our clock */
-    uint64_t scenario_ns, real_ns; /* the same moment on both, at the last wait */
-};
-
-uint64_t lab_real_gap_seconds_max(void)
-{
-    return gap_ns_max / 1000000000ULL;
-}
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000ULL + (uint64_t)t.tv_nsec;
-}
-
 static void sleep_ns(uint64_t ns)
 {
     struct timespec t = {(time_t)(ns / 1000000000ULL), (long)(ns % 1000000000ULL)};
@@ -80,7 +53,7 @@ static void set_address(struct topology_address *address, uint16_t port)
     address->port = port;
 }
 
-static bool write_config(struct lab_real *real, char *path, size_t path_size)
+static bool write_config(struct lab_real *real)
 {
     uint16_t ports[3 * TOPOLOGY_NODES_MAX];
     if (!draw_ports(ports, 3 * real->topology.nodes_count)) return false;
@@ -95,18 +68,19 @@ static bool write_config(struct lab_real *real, char *path, size_t path_size)
     struct buffer yaml;
     buffer_init(&yaml, 1024 * 1024);
     topology_write_yaml(&real->topology, &yaml);
-    snprintf(path, path_size, "%s/cluster.yaml", real->folder);
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+    snprintf(real->config, sizeof real->config, "%s/cluster.yaml", real->folder);
+    int fd = open(real->config, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
     bool written = fd >= 0 && write(fd, yaml.data, yaml.length) == (ssize_t)yaml.length;
     if (fd >= 0) close(fd);
     buffer_deinit(&yaml);
     return written;
 }
 
-static pid_t start_server(const struct lab_real *real, const char *config, const char *node)
+static pid_t start_server(const struct lab_real *real, uint32_t node)
 {
+    const char *id = real->topology.nodes[node].id;
     char log[128];
-    snprintf(log, sizeof log, "%s/%.60s.log", real->folder, node);
+    snprintf(log, sizeof log, "%s/%.60s.log", real->folder, id);
     pid_t pid = fork();
     if (pid != 0) return pid;
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0640);
@@ -114,7 +88,7 @@ static pid_t start_server(const struct lab_real *real, const char *config, const
         dup2(fd, STDOUT_FILENO);
         dup2(fd, STDERR_FILENO);
     }
-    execl("/proc/self/exe", "meridian", "server", "--config", config, "--node", node, (char *)NULL);
+    execl("/proc/self/exe", "meridian", "server", "--config", real->config, "--node", id, (char *)NULL);
     _exit(127);
 }
 
@@ -151,10 +125,9 @@ struct lab_real *lab_real_start(const struct scenario *s, struct buffer *out_err
     real->topology = s->topology;
     const char *tmp = getenv("TMPDIR");
     snprintf(real->folder, sizeof real->folder, "%.24s/meridian-lab-XXXXXX", tmp ? tmp : "/tmp");
-    char config[128];
-    bool ok = mkdtemp(real->folder) != NULL && write_config(real, config, sizeof config);
+    bool ok = mkdtemp(real->folder) != NULL && write_config(real);
     for (uint32_t i = 0; ok && i < real->topology.nodes_count; i++) {
-        real->pids[i] = start_server(real, config, real->topology.nodes[i].id);
+        real->pids[i] = start_server(real, i);
         ok = real->pids[i] > 0;
     }
     if (ok && await_all(real)) return real;
@@ -174,80 +147,41 @@ static int remove_entry(const char *path, const struct stat *info, int kind, str
     return remove(path);
 }
 
+void lab_real__crash(struct lab_real *real, uint8_t node)
+{
+    kill(real->pids[node], SIGKILL);
+    waitpid(real->pids[node], NULL, 0);
+    real->pids[node] = 0;
+}
+
+bool lab_real__restart(struct lab_real *real, uint8_t node)
+{
+    static const char *const words[] = {"PING"};
+    real->pids[node] = start_server(real, node);
+    for (int tries = 0; real->pids[node] > 0 && tries < READY_TRIES; tries++) {
+        struct local_reply reply;
+        bool answers = local_ask(&real->topology.nodes[node].resp, words, 1, ASK_TIMEOUT_MS, &reply);
+        local_reply_deinit(&reply);
+        if (answers) return true;
+        if (waitpid(real->pids[node], NULL, WNOHANG) != 0) real->pids[node] = 0;
+        sleep_ns(READY_PAUSE_NS);
+    }
+    return false;
+}
+
 void lab_real_stop(struct lab_real *real)
 {
     if (!real) return;
-    for (uint32_t i = 0; i < real->topology.nodes_count; i++) kill(real->pids[i], SIGTERM);
+    for (uint32_t i = 0; i < real->topology.nodes_count; i++) {
+        if (real->pids[i] > 0) kill(real->pids[i], SIGTERM);
+    }
     for (uint32_t i = 0; i < real->topology.nodes_count; i++) {
         int tries = 0;
-        while (waitpid(real->pids[i], NULL, WNOHANG) == 0) {
+        while (real->pids[i] > 0 && waitpid(real->pids[i], NULL, WNOHANG) == 0) {
             if (++tries == STOP_TRIES) kill(real->pids[i], SIGKILL);
             sleep_ns(READY_PAUSE_NS);
         }
     }
     nftw(real->folder, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
     memory_free(real);
-}
-
-/* ---- playing ---- */
-
-static bool execute(void *world, uint8_t region, const struct slice *words, uint32_t count, struct arena *arena,
-                    struct resp_value *out_reply, uint64_t *out_latency_ns)
-{
-    struct lab_real *real = world;
-    const char *texts[SCENARIO_WORDS_MAX];
-    for (uint32_t i = 0; i < count; i++) {
-        char *text = arena_alloc(arena, words[i].length + 1);
-        memcpy(text, words[i].data, words[i].length);
-        text[words[i].length] = 0;
-        texts[i] = text;
-    }
-    struct local_reply reply;
-    uint64_t begin = now_ns();
-    if (!local_ask(&real->topology.nodes[region].resp, texts, count, ASK_TIMEOUT_MS, &reply)) return false;
-    *out_latency_ns = now_ns() - begin;
-    *out_reply = play_copy_reply(arena, &reply.value);
-    local_reply_deinit(&reply);
-    return true;
-}
-
-static void wait_until(void *world, uint64_t at_ns)
-{
-    struct lab_real *real = world;
-    if (at_ns <= real->scenario_ns) return;
-    uint64_t gap = at_ns - real->scenario_ns;
-    real->scenario_ns = at_ns;
-    real->real_ns += gap < gap_ns_max ? gap : gap_ns_max;
-    uint64_t due = real->begin_ns + real->real_ns, now = now_ns();
-    if (due > now)
-        sleep_ns(due - now);
-    else
-        real->real_ns = now - real->begin_ns; /* commands took their time: later steps keep their distance */
-}
-
-static uint64_t bytes_between_regions(void *world)
-{
-    struct lab_real *real = world;
-    static const char *const words[] = {"INFO"};
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < real->topology.nodes_count; i++) {
-        struct local_reply reply;
-        uint64_t sent = 0;
-        if (!local_ask(&real->topology.nodes[i].resp, words, 1, ASK_TIMEOUT_MS, &reply)) continue;
-        if (slice_to_u64(local_info_field(reply.value.text, "peer_bytes_sent"), &sent)) bytes += sent;
-        local_reply_deinit(&reply);
-    }
-    return bytes;
-}
-
-void lab_real_play(struct lab_real *real, uint32_t strategy, struct play_result *out)
-{
-    real->begin_ns = now_ns();
-    real->scenario_ns = real->real_ns = 0;
-    const struct play_world world = {.world = real,
-                                     .execute = execute,
-                                     .wait_until = wait_until,
-                                     .bytes = bytes_between_regions,
-                                     .judges_by_stamps = true};
-    play_strategy(real->s, strategy, real->s->strategies[strategy].name, &world, out);
 }

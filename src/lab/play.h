@@ -8,13 +8,21 @@
 
 enum { PLAY_TEXT_BYTES_MAX = 200, PLAY_ANSWERS_MAX = SCENARIO_STEPS_MAX };
 
+/* A reply, or NULL: none came (the node died, or the connection). Returns true to come back at once. */
+typedef bool (*play_replied)(void *user, uint32_t token, const struct resp_value *reply, uint64_t latency_ns);
+
 /* What a strategy is played on. Times count from the beginning of the play. */
 struct play_world {
     void *world;
-    /* One command in a region, to its reply. False: no reply came. *out_reply lives in `arena`. */
-    bool (*execute)(void *world, uint8_t region, const struct slice *words, uint32_t count, struct arena *arena,
-                    struct resp_value *out_reply, uint64_t *out_latency_ns);
-    void (*wait_until)(void *world, uint64_t at_ns);
+    /* Begin one command at a node; its end comes with `token` while run() or await() runs. False: the node is down. */
+    bool (*start)(void *world, uint8_t node, const struct slice *words, uint32_t count, uint32_t token);
+    /* Let time pass until `at_ns` (a real world may shorten that), handing in what comes. */
+    void (*run)(void *world, uint64_t at_ns, play_replied replied, void *user);
+    /* The same for at most this long, with nothing shortened. */
+    void (*await)(void *world, uint64_t timeout_ns, play_replied replied, void *user);
+    void (*crash)(void *world, uint8_t node); /* as if its power went */
+    bool (*restart)(void *world, uint8_t node);
+    bool (*is_running)(void *world, uint8_t node);
     /* Bytes sent so far between different regions. */
     uint64_t (*bytes)(void *world);
     /* Clocks of real processes and their schedulers decide which of two writes came later: the winner is then judged
@@ -25,6 +33,7 @@ struct play_world {
 struct play_answer {
     uint32_t step;
     uint8_t region;
+    bool pending; /* only while the play goes on */
     bool refused; /* an error that means: definitely not done */
     bool conflict;
     bool unknown; /* no reply, or -UNKNOWN */
@@ -37,6 +46,7 @@ struct play_result {
     uint32_t answers_count;
     char final[TOPOLOGY_REGIONS_MAX][PLAY_TEXT_BYTES_MAX];
     bool converged;
+    uint32_t approved; /* claims */
     uint32_t accepted, visible, hidden, replaced, lost, duplicated, refused, unknown, conflicts;
     char hidden_text[PLAY_TEXT_BYTES_MAX], lost_text[PLAY_TEXT_BYTES_MAX];
     struct histogram latency[TOPOLOGY_REGIONS_MAX]; /* ns */
@@ -45,9 +55,6 @@ struct play_result {
     bool good;     /* the end is what the ground truth says */
     char why[400]; /* where it is not */
 };
-
-/* A reply that lives as long as `arena`: for worlds whose replies die with the call that brings them. */
-struct resp_value play_copy_reply(struct arena *arena, const struct resp_value *v);
 
 /* Play strategy `strategy` on `world`, whose nodes run and see each other; creates the table `table`. */
 void play_strategy(const struct scenario *s, uint32_t strategy, const char *table, const struct play_world *world,

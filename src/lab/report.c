@@ -198,6 +198,14 @@ static void put_strategy(struct page *p, const struct scenario *s, uint32_t inde
         snprintf(hidden, sizeof hidden, "%s", r->hidden_text);
         put_line(p, "ledger", hidden);
     }
+    if (r->lost) {
+        snprintf(hidden, sizeof hidden, "%s", r->lost_text);
+        put_line(p, "lost", hidden);
+    }
+    if (strategy->counts_claims) {
+        snprintf(hidden, sizeof hidden, "%u, where %llu may be", r->approved, (unsigned long long)strategy->approved);
+        put_line(p, "approved", hidden);
+    }
     put_answers(p, s, index, r);
     put_latencies(p, s, r);
     put_line(p, "price", strategy->price);

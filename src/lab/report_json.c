@@ -44,9 +44,9 @@ static json_t *strategy_json(const struct scenario *s, uint32_t index, const str
         const char *name;
         uint32_t number;
     } numbers[] = {
-        {"accepted", r->accepted}, {"visible", r->visible}, {"hidden", r->hidden},
-        {"replaced", r->replaced}, {"lost", r->lost},       {"duplicated", r->duplicated},
-        {"refused", r->refused},   {"unknown", r->unknown}, {"conflicts", r->conflicts},
+        {"accepted", r->accepted}, {"visible", r->visible},       {"hidden", r->hidden},     {"replaced", r->replaced},
+        {"lost", r->lost},         {"duplicated", r->duplicated}, {"approved", r->approved}, {"refused", r->refused},
+        {"unknown", r->unknown},   {"conflicts", r->conflicts},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         json_object_set_new(out, numbers[i].name, json_integer((json_int_t)numbers[i].number));

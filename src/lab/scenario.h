@@ -5,27 +5,39 @@
 #include "base/yaml.h"
 #include "contract/topology.h"
 
-enum { SCENARIO_STEPS_MAX = 256, SCENARIO_STRATEGIES_MAX = 16, SCENARIO_WORDS_MAX = 32, SCENARIO_VALUES_MAX = 16 };
+enum {
+    SCENARIO_STEPS_MAX = 256,
+    SCENARIO_STRATEGIES_MAX = 16,
+    SCENARIO_WORDS_MAX = 32,
+    SCENARIO_VALUES_MAX = 16,
+    SCENARIO_TABLES_MAX = 4,
+    SCENARIO_NODES_MAX = 32
+};
 
 struct scenario_words {
     struct slice words[SCENARIO_WORDS_MAX]; /* with {table} and {saved} still in them */
     uint32_t count;
 };
 
-enum step_kind { STEP_WRITE, STEP_READ, STEP_CUT, STEP_HEAL };
+enum step_kind { STEP_WRITE, STEP_READ, STEP_CUT, STEP_HEAL, STEP_CRASH, STEP_RESTART };
+enum { STEP_ANY_NODE = 0xFF };
 
 struct scenario_step {
     uint64_t at_ns;
     enum step_kind kind;
     uint32_t line;
     uint8_t region;       /* WRITE, READ: where */
+    uint8_t node;         /* of that region, by topology index; STEP_ANY_NODE: the first that runs */
     uint8_t cut_a, cut_b; /* CUT: regions; HEAL: everything */
+    uint64_t nodes;       /* CRASH, RESTART: a bit a node */
     struct scenario_words words;
     struct scenario_words instead[SCENARIO_STRATEGIES_MAX]; /* by strategy; count 0: the same words */
     bool skipped[SCENARIO_STRATEGIES_MAX];                  /* by strategy: `only` leaves it out */
     struct slice write; /* the value that a WRITE stands for in the accounts; empty: none */
-    struct slice save;  /* the field of the reply that later steps use as {name}; empty: none */
-    bool human;         /* a person decides here */
+    bool claim;         /* a WRITE of which only so many may be approved: counted, not looked for at the end */
+    struct slice expect[SCENARIO_STRATEGIES_MAX]; /* how the reply must begin, alternatives between '|'; empty: any */
+    struct slice save; /* the field of the reply that later steps use as {name}; empty: none */
+    bool human;        /* a person decides here */
 };
 
 struct scenario_values {
@@ -33,22 +45,36 @@ struct scenario_values {
     uint32_t count;
 };
 
+struct scenario_table { /* a further table of a strategy: {table}-SUFFIX */
+    struct slice suffix;
+    const char *contract;
+};
+
 struct scenario_strategy {
     char name[32];
     const char *title, *table, *price;
     int32_t skew_ms[TOPOLOGY_REGIONS_MAX];
     bool has_skew;
+    struct scenario_table also[SCENARIO_TABLES_MAX];
+    uint32_t also_count;
     struct scenario_values visible, ledger, replaced; /* what must be so at the end */
+    struct scenario_values lost;                      /* what this strategy loses, for it promises no more */
     bool conflict;                                    /* a read must have answered -CONFLICT */
+    bool counts_claims;
+    uint64_t approved; /* how many claims were approved, if counts_claims */
+    struct slice ends; /* what `final` must answer; empty: anything */
 };
 
 struct scenario {
     struct yaml_tree tree; /* the texts live here */
     const char *name, *title, *story;
-    struct topology topology; /* one node a region, without addresses */
+    struct topology topology; /* without addresses */
     struct scenario_step steps[SCENARIO_STEPS_MAX];
     uint32_t steps_count;
-    struct scenario_step final; /* asked in every region */
+    struct scenario_step final; /* asked in every region, or in final_regions */
+    uint32_t final_regions;     /* a bit a region */
+    bool has_floor;             /* no integer in any answer to a read may be below this */
+    int64_t floor;
     struct scenario_strategy strategies[SCENARIO_STRATEGIES_MAX];
     uint32_t strategies_count;
 };

@@ -98,6 +98,57 @@ static void a_wrong_expectation_is_found_out(void **state)
     unload(s);
 }
 
+static const char crash_text[] =
+    "name: crash\ntitle: t\nstory: s\nregions: {a: 2, b: 1}\n"
+    "links:\n  - {between: [a, b], latency: 20ms}\n"
+    "floor: 0\n"
+    "steps:\n"
+    "  - {at: 0s, in: a, words: [SET, \"{table}:1\", x], write: x, expect: OK}\n"
+    "  - {at: 0s, in: b, words: [INCRBY, \"{table}-more:n\", 5], claim: more, expect: \"5|UNKNOWN\"}\n"
+    "  - {at: 1s, crash: [a-1]}\n"
+    "  - {at: 20s, in: a, read: [GET, \"{table}:1\"], expect: x}\n"
+    "  - {at: 20s, in: a-1, read: [GET, \"{table}:1\"], expect: no reply}\n"
+    "  - {at: 21s, restart: [a-1]}\n"
+    "  - {at: 40s, in: a-1, read: [GET, \"{table}-more:n\"], expect: \"5\"}\n"
+    "final: {at: 50s, in: [b], words: [GET, \"{table}:1\"]}\n"
+    "strategies:\n"
+    "  - {name: one, title: t, table: \"REPLICAS a=2,b=1\", also: {more: TYPE counter}, price: p,\n"
+    "     expect: {visible: [x], approved: 1, ends: x}}\n";
+
+static void nodes_crash_and_come_back(void **state)
+{
+    (void)state;
+    struct scenario *s = memory_zalloc(1, sizeof *s);
+    struct play_result *r = memory_zalloc(1, sizeof *r);
+    struct buffer error;
+    buffer_init(&error, 4096);
+    assert_int_equal(scenario_parse(s, "f.yaml", slice_of_string(crash_text), &error), STATUS_OK);
+    virtual_play(s, 0, 1, r);
+    if (!r->good) fail_msg("%s", r->why);
+    assert_int_equal(r->approved, 1);
+    s->floor = 6;
+    virtual_play(s, 0, 1, r);
+    assert_non_null(strstr(r->why, "line 15: below 6: 5"));
+    s->has_floor = false;
+    s->strategies[0].approved = 2;
+    virtual_play(s, 0, 1, r);
+    assert_non_null(strstr(r->why, "1 approved where 2 may be"));
+    s->strategies[0].approved = 1;
+    s->strategies[0].ends = SLICE_LITERAL("y");
+    virtual_play(s, 0, 1, r);
+    assert_non_null(strstr(r->why, "ends with x instead of y"));
+    s->strategies[0].ends = SLICE_LITERAL("x");
+    s->strategies[0].lost.values[s->strategies[0].lost.count++] = SLICE_LITERAL("x");
+    virtual_play(s, 0, 1, r);
+    assert_non_null(strstr(r->why, "x should have been acknowledged and lost"));
+    s->steps[0].expect[0] = SLICE_LITERAL("UNAVAILABLE|CONTRACT");
+    virtual_play(s, 0, 1, r);
+    assert_non_null(strstr(r->why, "line 9: a answered OK where UNAVAILABLE|CONTRACT was due"));
+    buffer_deinit(&error);
+    memory_free(r);
+    unload(s);
+}
+
 static void equal_seeds_play_equally(void **state)
 {
     (void)state;
@@ -129,9 +180,8 @@ static void equal_seeds_play_equally(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(split_profile_ends_as_it_must),
-        cmocka_unit_test(the_clock_decides_who_loses),
-        cmocka_unit_test(a_wrong_expectation_is_found_out),
+        cmocka_unit_test(split_profile_ends_as_it_must),    cmocka_unit_test(the_clock_decides_who_loses),
+        cmocka_unit_test(a_wrong_expectation_is_found_out), cmocka_unit_test(nodes_crash_and_come_back),
         cmocka_unit_test(equal_seeds_play_equally),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,6 +70,12 @@ static void mistakes_get_their_line(void **state)
     refuses("visible: [x]", "visibel: [x]", "f.yaml:13");
     refuses("regions: [a, b]", "regions: [a, a]", "f.yaml:4: region 'a' twice");
     refuses("latency: 40ms", "latency: 40 parsecs", "f.yaml:6");
+    refuses("heal: all", "crash: [a-2]", "f.yaml:10: no such node");
+    refuses("heal: all", "heal: all, cut: [a, b]", "f.yaml:10: a step does one thing");
+    refuses("regions: [a, b]", "regions: {a: 1, b: 0}", "f.yaml:4");
+    refuses("write: x", "write: x, claim: x", "f.yaml:8: a step is a `write` or a `claim`");
+    refuses("write: x", "write: x, expect: {two: OK}", "f.yaml:8: no strategy 'two'");
+    refuses("expect: {visible", "also: [x], expect: {visible", "f.yaml:13: `also` maps");
     refuses("[SET, \"{table}:1\", x]", "[]", "f.yaml:8: the words of a command");
 }
 
