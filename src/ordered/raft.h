@@ -251,6 +251,7 @@ struct raft_read {
 struct raft_message {
     uint16_t to;
     struct slice bytes; /* borrowed from the effects */
+    size_t offset;      /* of `bytes` in them */
 };
 
 struct raft_load { /* entries that are no longer in memory: answer with RAFT_LOADED, once */
