@@ -38,7 +38,8 @@ struct command_group {
     size_t count;
 };
 extern const struct command_group commands_string, commands_counter, commands_hash, commands_set, commands_set_algebra,
-    commands_list, commands_list_move, commands_key, commands_key_move;
+    commands_list, commands_list_move, commands_zset, commands_zset_range, commands_zset_algebra, commands_key,
+    commands_key_move;
 
 /* ---- values (call.c) ---- */
 
@@ -84,6 +85,8 @@ MUST_USE bool arg_integer(struct call *call, size_t index, int64_t *out_value);
 MUST_USE bool arg_double(struct call *call, size_t index, const char *error, double *out_value);
 /* A count of keys at `index`, that many follow. */
 MUST_USE bool arg_keys_count(struct call *call, size_t index, const char *not_positive, size_t *out_count);
+/* From `at` on: nothing, or COUNT and a number. False: the error is replied. */
+MUST_USE bool arg_count_option(struct call *call, size_t at, int64_t *out_count);
 bool arg_is(const struct call *call, size_t index, const char *word); /* false too behind the last one */
 
 /* Redis' indexes, negative ones from the end, into [*out_first, *out_first + *out_count). */
@@ -104,6 +107,14 @@ bool text_to_double(struct slice s, double *out);
 bool text_to_long_double(struct slice s, long double *out);
 /* "%.17Lf" without trailing zeros. */
 struct slice long_double_text(long double value, char out[NUMBER_TEXT_BYTES]);
+
+/* ---- sorted sets (commands_zset.c) ---- */
+
+/* The `count` members from rank `first` on, in the arena; backwards if reversed. */
+struct member **ranked_members(struct call *call, const struct value *v, uint32_t first, uint32_t count, bool reversed);
+/* Names, with their scores if wanted: pairs under RESP3 if `nested`, else flat. */
+void reply_ranked(struct call *call, struct member *const *members, uint32_t count, bool with_scores, bool nested);
+void reply_score(struct call *call, double score);
 
 /* ---- elements: scans and random picks (command_elements.c) ---- */
 

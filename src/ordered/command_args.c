@@ -80,6 +80,22 @@ bool arg_is(const struct call *call, size_t index, const char *word)
     return index < call->args_count && slice_is_word(call->args[index], word);
 }
 
+bool arg_count_option(struct call *call, size_t at, int64_t *out_count)
+{
+    if (at == call->args_count) return true;
+    if (!arg_is(call, at, "count") || at + 1 == call->args_count) {
+        reply_syntax(call);
+        return false;
+    }
+    if (!slice_to_i64(call->args[at + 1], out_count) || *out_count < 1) {
+        reply_error(call, "ERR count should be greater than 0");
+        return false;
+    }
+    if (at + 2 == call->args_count) return true;
+    reply_syntax(call);
+    return false;
+}
+
 void range_resolve(int64_t first, int64_t last, uint64_t total, uint64_t *out_first, uint64_t *out_count)
 {
     int64_t count = (int64_t)total;

@@ -62,23 +62,6 @@ static void reply_popped(struct call *call, struct slice key, struct value *v, b
     call_edited(call, key);
 }
 
-/* Nothing, or COUNT and a number. False: the error is replied. */
-static bool parse_count(struct call *call, size_t at, int64_t *out_count)
-{
-    if (at == call->args_count) return true;
-    if (!arg_is(call, at, "count") || at + 1 == call->args_count) {
-        reply_syntax(call);
-        return false;
-    }
-    if (!slice_to_i64(call->args[at + 1], out_count) || *out_count < 1) {
-        reply_error(call, "ERR count should be greater than 0");
-        return false;
-    }
-    if (at + 2 == call->args_count) return true;
-    reply_syntax(call);
-    return false;
-}
-
 static void on_lmpop(struct call *call)
 {
     size_t keys;
@@ -91,7 +74,7 @@ static void on_lmpop(struct call *call)
         return;
     }
     if (!arg_end(call, at, &at_head)) return;
-    if (!parse_count(call, at + 1, &wanted)) return;
+    if (!arg_count_option(call, at + 1, &wanted)) return;
     for (size_t i = 2; i < at; i++) {
         struct value *v;
         if (!call_typed(call, call->args[i], VALUE_LIST, &v)) return;

@@ -121,6 +121,7 @@ static void order_remove(struct scored *z, const struct member *member)
 struct member *scored_put(struct scored *z, struct slice name, double score, bool *out_added)
 {
     ASSERT(!isnan(score));
+    if (score == 0) score = 0; /* O2 */
     struct member *member = members_find(&z->members, name);
     *out_added = !member;
     if (member && member->score == score) return member;
@@ -150,6 +151,23 @@ struct member *scored_at(const struct scored *z, uint32_t rank)
     uint32_t block = 0;
     while (rank >= z->blocks[block]->count) rank -= z->blocks[block++]->count;
     return z->blocks[block]->members[rank];
+}
+
+void scored_copy(const struct scored *z, uint32_t first, uint32_t count, struct member **out)
+{
+    if (count == 0) return;
+    ASSERT(first < z->members.count && count <= z->members.count - first);
+    uint32_t block = 0;
+    while (first >= z->blocks[block]->count) first -= z->blocks[block++]->count;
+    while (count > 0) {
+        uint32_t here = z->blocks[block]->count - first;
+        if (here > count) here = count;
+        memcpy(out, &z->blocks[block]->members[first], here * sizeof(struct member *));
+        out += here;
+        count -= here;
+        first = 0;
+        block++;
+    }
 }
 
 uint32_t scored_count_before(const struct scored *z, bool (*is_before)(const void *user, const struct member *member),

@@ -5,7 +5,7 @@
  * list's levels would.
  *
  * O1  No block is empty, and none holds more than SCORED_BLOCK_MEMBERS.
- * O2  Scores are never NaN.
+ * O2  Scores are never NaN, and -0 is stored as 0.
  */
 #ifndef MERIDIAN_ORDERED_SCORED_H
 #define MERIDIAN_ORDERED_SCORED_H
@@ -32,6 +32,8 @@ struct member *scored_put(struct scored *z, struct slice name, double score, boo
 void scored_remove(struct scored *z, struct member *member);
 uint32_t scored_rank(const struct scored *z, const struct member *member); /* from 0 */
 struct member *scored_at(const struct scored *z, uint32_t rank);           /* rank < count */
+/* The `count` members from rank `first` on, in order. */
+void scored_copy(const struct scored *z, uint32_t first, uint32_t count, struct member **out);
 
 /* How many members stand before the first one for which `is_before` is false; true for a prefix of the order. */
 uint32_t scored_count_before(const struct scored *z, bool (*is_before)(const void *user, const struct member *member),
