@@ -3,7 +3,7 @@
  */
 #include "mergeable/replica_internal.h"
 
-enum { META_VERSION = 1 };
+enum { META_VERSION = 2 };
 
 static void write_marks(const struct replica *r, struct buffer *out)
 {

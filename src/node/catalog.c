@@ -108,7 +108,7 @@ static enum status open_replica(struct shard *s, struct partition_slot *slot, co
     enum status status = replica_open(&config, meta, joins, &slot->replica);
     if (status != STATUS_OK) {
         slot->replica = NULL;
-        shard__log(s, 'E', "partition-damaged", "table=%s partition=%u status=\"%s\"", slot->table->table.name,
+        shard__log(s, 'E', "partition-unreadable", "table=%s partition=%u status=\"%s\"", slot->table->table.name,
                    (unsigned)slot->partition, status_name(status));
         return status;
     }

@@ -170,6 +170,14 @@ static void replay(void *user, const struct log_record *record)
     if (slot && slot->replica) replica_replay(slot->replica, record);
 }
 
+static void say_unreadable(const struct shard *s, const char *what, struct buffer *error)
+{
+    buffer_append_format(error, "%s: %s", what, status_name(s->open_status));
+    if (s->open_status == STATUS_VERSION) {
+        buffer_append_format(error, "; another version of Meridian wrote it: start this folder with that version");
+    }
+}
+
 static enum status open_store(struct shard *s, struct buffer *error)
 {
     struct store_config config = {.memory_bytes_max = s->config.memory_bytes_max};
@@ -178,9 +186,7 @@ static enum status open_store(struct shard *s, struct buffer *error)
     if (status != STATUS_OK) return status;
     catalog__open(s);
     store_visit_system(s->store, catalog__on_system_record, s);
-    if (s->open_status != STATUS_OK) {
-        buffer_append_format(error, "the state at rest can't be read: %s", status_name(s->open_status));
-    }
+    if (s->open_status != STATUS_OK) say_unreadable(s, "the state at rest can't be read", error);
     return s->open_status;
 }
 
@@ -196,9 +202,7 @@ static enum status open_log(struct shard *s, struct buffer *error)
         shard__log(s, 'I', "log-tail-cut", "bytes=%llu: what was not yet synced when the process ended",
                    (unsigned long long)log_cut_bytes(s->log));
     }
-    if (s->open_status != STATUS_OK) {
-        buffer_append_format(error, "the log can't be replayed: %s", status_name(s->open_status));
-    }
+    if (s->open_status != STATUS_OK) say_unreadable(s, "the log can't be replayed", error);
     return s->open_status;
 }
 
