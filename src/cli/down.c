@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "cli/local.h"
+#include "cli/options.h"
 
 enum { DOWN_SECONDS_MAX = 45, DOWN_POLL_MS = 20, TREE_DEPTH_FDS = 16 };
 
@@ -99,16 +100,10 @@ int cli_down(int argc, char **argv)
 {
     const char *folder = LOCAL_FOLDER_DEFAULT;
     bool wanted_wipe = false;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--wipe") == 0) {
-            wanted_wipe = true;
-        } else if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc) {
-            folder = argv[++i];
-        } else {
-            fputs(down_usage, stderr);
-            return CLI_EXIT_USAGE;
-        }
-    }
+    const struct cli_option options[] = {{.name = "--dir", .text = &folder}, {.name = "--wipe", .flag = &wanted_wipe}};
+    const struct cli_words words = {"down", down_usage, options, sizeof options / sizeof options[0]};
+    int exit_code;
+    if (!cli_options_read(&words, argc, argv, &exit_code)) return exit_code;
     static struct local local;
     if (!local_init(&local, folder)) return CLI_EXIT_FAILED;
     if (!local_exists(&local)) {

@@ -10,6 +10,7 @@
 #include "cli/cli.h"
 #include "cli/lab_real.h"
 #include "cli/local.h"
+#include "cli/options.h"
 #include "lab/report.h"
 #include "lab/virtual.h"
 
@@ -162,21 +163,18 @@ static int run_scenario(const struct lab_options *o)
 int cli_lab(int argc, char **argv)
 {
     struct lab_options o = {.seed = 1};
-    if (argc == 2 && strcmp(argv[1], "list") == 0) return list_scenarios();
-    bool good = argc >= 3 && strcmp(argv[1], "run") == 0;
-    for (int i = 2; good && i < argc; i++) {
-        if (strcmp(argv[i], "--real") == 0)
-            o.real = true;
-        else if (strcmp(argv[i], "--json") == 0)
-            o.json = true;
-        else if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
-            good = slice_to_u64(slice_of_string(argv[++i]), &o.seed);
-        else if (argv[i][0] != '-' && !o.name)
-            o.name = argv[i];
-        else
-            good = false;
-    }
-    if (good && o.name) return run_scenario(&o);
-    fputs(lab_usage, stderr);
-    return CLI_EXIT_USAGE;
+    const struct cli_option options[] = {
+        {.text = &o.name, .required = true},
+        {.name = "--real", .flag = &o.real},
+        {.name = "--json", .flag = &o.json},
+        {.name = "--seed", .number = &o.seed, .max = UINT64_MAX},
+    };
+    const char *action = argc > 1 ? argv[1] : "";
+    bool lists = strcmp(action, "list") == 0, runs = strcmp(action, "run") == 0;
+    const struct cli_words words = {"lab", lab_usage, options, runs ? sizeof options / sizeof options[0] : 0};
+    bool skips_action = lists || runs;
+    int exit_code;
+    if (!cli_options_read(&words, argc - skips_action, argv + skips_action, &exit_code)) return exit_code;
+    if (runs) return run_scenario(&o);
+    return lists ? list_scenarios() : cli_options_refuse(&words, "'list' or 'run' is missing");
 }

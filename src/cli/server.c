@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/options.h"
 #include "contract/topology.h"
 #include "runtime/runtime.h"
 
@@ -17,10 +18,12 @@ static const char server_usage[] =
     "  --shards N     event loops, one a core (default 1; fixed once the data folder is made)\n"
     "  --no-wan       don't emulate the latency of the links\n";
 
+enum { SERVER_SHARDS_MAX = 64 };
+
 struct server_options {
     const char *config, *node;
     uint64_t shards;
-    bool wan;
+    bool no_wan;
 };
 
 const char *cli_version(void)
@@ -52,22 +55,16 @@ enum status cli_read_file(const char *path, struct buffer *out, struct buffer *o
     return count < 0 ? STATUS_IO : STATUS_OK;
 }
 
-static bool parse_options(int argc, char **argv, struct server_options *o)
+static bool parse_options(int argc, char **argv, struct server_options *o, int *out_exit)
 {
-    for (int i = 1; i < argc; i++) {
-        bool has_value = i + 1 < argc;
-        if (strcmp(argv[i], "--no-wan") == 0)
-            o->wan = false;
-        else if (strcmp(argv[i], "--config") == 0 && has_value)
-            o->config = argv[++i];
-        else if (strcmp(argv[i], "--node") == 0 && has_value)
-            o->node = argv[++i];
-        else if (strcmp(argv[i], "--shards") == 0 && has_value) {
-            if (!slice_to_u64(slice_of_string(argv[++i]), &o->shards)) return false;
-        } else
-            return false;
-    }
-    return o->config && o->node && o->shards >= 1 && o->shards <= 64;
+    const struct cli_option options[] = {
+        {.name = "--config", .text = &o->config, .required = true},
+        {.name = "--node", .text = &o->node, .required = true},
+        {.name = "--shards", .number = &o->shards, .min = 1, .max = SERVER_SHARDS_MAX},
+        {.name = "--no-wan", .flag = &o->no_wan},
+    };
+    const struct cli_words words = {"server", server_usage, options, sizeof options / sizeof options[0]};
+    return cli_options_read(&words, argc, argv, out_exit);
 }
 
 /* The data folder is relative to the configuration file's folder. */
@@ -97,7 +94,7 @@ static enum status load(const struct server_options *o, struct runtime_config *c
     }
     config->node = (uint8_t)node;
     config->shards = (uint8_t)o->shards;
-    config->wan = o->wan;
+    config->wan = !o->no_wan;
     config->version = MERIDIAN_VERSION;
     if (data_folder(o->config, config->topology.nodes[node].data, config->data, sizeof config->data)) return STATUS_OK;
     buffer_append_format(error, "%s: the data folder's path is too long", o->config);
@@ -106,11 +103,9 @@ static enum status load(const struct server_options *o, struct runtime_config *c
 
 int cli_server(int argc, char **argv)
 {
-    struct server_options options = {.shards = 1, .wan = true};
-    if (!parse_options(argc, argv, &options)) {
-        fputs(server_usage, stderr);
-        return CLI_EXIT_USAGE;
-    }
+    struct server_options options = {.shards = 1};
+    int exit_code;
+    if (!parse_options(argc, argv, &options, &exit_code)) return exit_code;
     static struct runtime_config config; /* large: not on the stack */
     runtime_config_init(&config);
     struct buffer error;

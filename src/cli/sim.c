@@ -12,9 +12,10 @@
 
 #include "base/slice.h"
 #include "cli/cli.h"
+#include "cli/options.h"
 #include "sim/run.h"
 
-enum { SIM_JOBS_MAX = 64, SIM_EXIT_USAGE = 2, SIM_EXIT_CRASH = 4 };
+enum { SIM_JOBS_MAX = 64, SIM_EXIT_CRASH = 4 };
 
 struct sim_options {
     uint64_t seed, seeds, minutes;
@@ -44,33 +45,23 @@ static const char sim_usage[] = "usage: meridian sim [--seeds N] [--seed S] [--j
                                 "  --trace      print what happens, event by event (one seed)\n"
                                 "A single seed is run twice, and the two runs are compared event by event.\n";
 
-static bool read_number(const char *text, uint64_t *out)
-{
-    return text && slice_to_u64(slice_of_string(text), out);
-}
-
-static bool parse_options(int argc, char **argv, struct sim_options *o)
+static bool parse_options(int argc, char **argv, struct sim_options *o, int *out_exit)
 {
     uint64_t jobs = (uint64_t)sysconf(_SC_NPROCESSORS_ONLN);
-    for (int i = 1; i < argc; i++) {
-        uint64_t *number = NULL;
-        if (strcmp(argv[i], "--trace") == 0)
-            o->trace = true;
-        else if (strcmp(argv[i], "--seed") == 0)
-            number = &o->seed;
-        else if (strcmp(argv[i], "--seeds") == 0)
-            number = &o->seeds;
-        else if (strcmp(argv[i], "--jobs") == 0)
-            number = &jobs;
-        else if (strcmp(argv[i], "--minutes") == 0)
-            number = &o->minutes;
-        else
-            return false;
-        if (number && (i + 1 == argc || !read_number(argv[++i], number))) return false;
-    }
+    const struct cli_option options[] = {
+        {.name = "--seeds", .number = &o->seeds, .min = 1, .max = UINT64_MAX},
+        {.name = "--seed", .number = &o->seed, .max = UINT64_MAX},
+        {.name = "--jobs", .number = &jobs, .min = 1, .max = UINT32_MAX},
+        {.name = "--minutes", .number = &o->minutes, .max = UINT32_MAX},
+        {.name = "--trace", .flag = &o->trace},
+    };
+    const struct cli_words words = {"sim", sim_usage, options, sizeof options / sizeof options[0]};
+    if (!cli_options_read(&words, argc, argv, out_exit)) return false;
     o->jobs = (uint32_t)(jobs > SIM_JOBS_MAX ? SIM_JOBS_MAX : jobs);
     o->replay = o->seeds == 1 && !o->trace;
-    return o->jobs > 0 && o->seeds > 0 && !(o->trace && o->seeds > 1);
+    if (!o->trace || o->seeds == 1) return true;
+    *out_exit = cli_options_refuse(&words, "--trace is for one seed, not for %" PRIu64, o->seeds);
+    return false;
 }
 
 static double seconds_since(const struct timespec *begin)
@@ -194,10 +185,8 @@ static void summarise(const struct sim_totals *t)
 int cli_sim(int argc, char **argv)
 {
     struct sim_options o = {.seed = 1, .seeds = 1};
-    if (!parse_options(argc, argv, &o)) {
-        fputs(sim_usage, stderr);
-        return SIM_EXIT_USAGE;
-    }
+    int exit_code;
+    if (!parse_options(argc, argv, &o, &exit_code)) return exit_code;
     struct sim_job jobs[SIM_JOBS_MAX] = {0};
     struct sim_totals totals = {.progress = isatty(STDOUT_FILENO) && !o.trace};
     clock_gettime(CLOCK_MONOTONIC, &totals.begin);

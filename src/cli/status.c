@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/local.h"
+#include "cli/options.h"
 
 enum { STATUS_TIMEOUT_MS = 2000, CELL_BYTES_MAX = 80, STATUS_COLUMNS = 9 };
 
@@ -158,14 +159,10 @@ static void print_table(const struct node_row *rows, uint32_t count)
 int cli_status(int argc, char **argv)
 {
     const char *folder = LOCAL_FOLDER_DEFAULT;
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--dir") == 0 && i + 1 < argc) {
-            folder = argv[++i];
-        } else {
-            fputs(status_usage, stderr);
-            return CLI_EXIT_USAGE;
-        }
-    }
+    const struct cli_option options[] = {{.name = "--dir", .text = &folder}};
+    const struct cli_words words = {"status", status_usage, options, sizeof options / sizeof options[0]};
+    int exit_code;
+    if (!cli_options_read(&words, argc, argv, &exit_code)) return exit_code;
     static struct local local;
     static struct node_row rows[TOPOLOGY_NODES_MAX];
     if (!local_init(&local, folder)) return CLI_EXIT_FAILED;

@@ -17,6 +17,7 @@
 
 #include "cli/cli.h"
 #include "cli/local.h"
+#include "cli/options.h"
 
 enum {
     PORT_BASE_DEFAULT = 7100,
@@ -58,26 +59,20 @@ struct up_progress {
     uint32_t answering, seeing;
 };
 
-static bool parse_options(int argc, char **argv, struct up_options *o)
+static bool parse_options(int argc, char **argv, struct up_options *o, int *out_exit)
 {
-    for (int i = 1; i < argc; i++) {
-        bool has_value = i + 1 < argc;
-        if (strcmp(argv[i], "--no-wan") == 0) {
-            o->no_wan = true;
-        } else if (strcmp(argv[i], "--dir") == 0 && has_value) {
-            o->folder = argv[++i];
-        } else if (strcmp(argv[i], "--port-base") == 0 && has_value) {
-            o->port_base_given = slice_to_u64(slice_of_string(argv[++i]), &o->port_base);
-            if (!o->port_base_given) return false;
-        } else if (strcmp(argv[i], "--nodes-per-region") == 0 && has_value) {
-            o->per_region_given = slice_to_u64(slice_of_string(argv[++i]), &o->per_region);
-            if (!o->per_region_given) return false;
-        } else {
-            return false;
-        }
-    }
-    return o->port_base >= 1 && o->port_base <= PORT_BASE_MAX && o->per_region >= 1 &&
-           o->per_region <= NODES_PER_REGION_MAX;
+    const struct cli_option options[] = {
+        {.name = "--dir", .text = &o->folder},
+        {.name = "--port-base", .number = &o->port_base, .min = 1, .max = PORT_BASE_MAX, .given = &o->port_base_given},
+        {.name = "--nodes-per-region",
+         .number = &o->per_region,
+         .min = 1,
+         .max = NODES_PER_REGION_MAX,
+         .given = &o->per_region_given},
+        {.name = "--no-wan", .flag = &o->no_wan},
+    };
+    const struct cli_words words = {"up", up_usage, options, sizeof options / sizeof options[0]};
+    return cli_options_read(&words, argc, argv, out_exit);
 }
 
 /* ---- the cluster's file ---- */
@@ -415,10 +410,8 @@ static bool lock_folder(const struct local *local)
 int cli_up(int argc, char **argv)
 {
     struct up_options o = {.folder = LOCAL_FOLDER_DEFAULT, .port_base = PORT_BASE_DEFAULT, .per_region = 1};
-    if (!parse_options(argc, argv, &o)) {
-        fputs(up_usage, stderr);
-        return CLI_EXIT_USAGE;
-    }
+    int exit_code;
+    if (!parse_options(argc, argv, &o, &exit_code)) return exit_code;
     static struct local local;
     static struct up_progress progress;
     uint32_t started;

@@ -168,6 +168,29 @@ class ProgramTest(unittest.TestCase):
             self.assertEqual(code, done.returncode, words)
             self.assertIn(expected, done.stdout + done.stderr)
 
+    def test_help_of_each_subcommand(self):
+        for words in (["up"], ["down"], ["status"], ["server"], ["sim"], ["lab"], ["lab", "run"], ["lab", "list"]):
+            for wish in ("--help", "-h"):
+                done = subprocess.run([cluster.MERIDIAN, *words, wish], capture_output=True, text=True, timeout=20,
+                                      check=False)
+                self.assertEqual((0, ""), (done.returncode, done.stderr), words)
+                self.assertTrue(done.stdout.startswith("usage: meridian %s" % words[0]), done.stdout)
+
+    def test_the_wrong_word_is_named(self):
+        for words, expected in ((["up", "--nonsense"], "it does not know the option '--nonsense'"),
+                                (["status", "x"], "it does not know the word 'x'"), (["down", "--dir"], "--dir needs"),
+                                (["up", "--port-base", "no"], "--port-base takes a number from 1 to 65235, not 'no'"),
+                                (["server", "--node", "a"], "--config is missing"),
+                                (["sim", "--seeds", "0"], "--seeds takes a number from 1 to"),
+                                (["sim", "--seeds", "2", "--trace"], "--trace is for one seed, not for 2"),
+                                (["lab"], "'list' or 'run' is missing"), (["lab", "run"], "a name is missing"),
+                                (["lab", "play"], "it does not know the word 'play'"),
+                                (["lab", "run", "a", "b"], "it does not know the word 'b'")):
+            done = subprocess.run([cluster.MERIDIAN, *words], capture_output=True, text=True, timeout=20, check=False)
+            self.assertEqual((2, ""), (done.returncode, done.stdout), words)
+            first = done.stderr.splitlines()[0]
+            self.assertTrue(first.startswith("meridian %s: %s" % (words[0], expected)), first)
+
 
 if __name__ == "__main__":
     cluster.main()
