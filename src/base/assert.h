@@ -1,7 +1,7 @@
 /* assert.h: assertions that stay on in release builds, and the attributes used with them.
  *
  * ASSERT(fact)       our own bug if false: the process stops, naming file, line and fact.
- * MAYBE(fact)        documents that a fact may be either way; evaluates nothing.
+ * MAYBE(fact)        documents that a fact may be either way; asserts nothing, so the fact must have no effect.
  * PANIC(fmt, ...)    stop the process with a message (a failed fsync, memory exhausted).
  * MUST_USE           the result must not be dropped.
  */
