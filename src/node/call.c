@@ -19,7 +19,6 @@
 enum {
     CALL_ID_OFFSET = 24,
     CALL_INDEX_BITS = 16,
-    CALL_FRAME_BYTES_MAX = FRAME_BODY_BYTES_MAX,
 };
 
 struct buffer *call__begin(struct shard *s, const struct partition_slot *slot, enum call_kind kind)
@@ -229,11 +228,12 @@ static bool serve_command(struct task *task, struct reader *r)
     const struct command *command = task->command;
     if (!task->slot) return (command->flags & COMMAND_SHARD_ZERO) && s->config.shard == 0;
     if (command->scope == SCOPE_ENTRY) return true;
-    bool one_key = command->scope == SCOPE_KEY || command->scope == SCOPE_KEYS_ARRAY ||
-                   command->scope == SCOPE_KEYS_SUM || command->scope == SCOPE_KEYS_OK;
-    if (!one_key || command->key_first == 0) return false;
-    if (command->scope != SCOPE_KEY && count != (size_t)command->key_first + command->key_step) return false;
-    return route__key(task->slot->table, hash_key(args[command->key_first])) == task->slot;
+    if (command->scope == SCOPE_CONNECTION || command->scope == SCOPE_KEYSPACE || command->key_first == 0) return false;
+    size_t step = command->scope == SCOPE_KEY ? count : command->key_step;
+    for (size_t i = command->key_first; i < count; i += step) {
+        if (route__key(task->slot->table, hash_key(args[i])) != task->slot) return false;
+    }
+    return true;
 }
 
 /* Do we and the asker mean the same table by the key? One of us may not have heard of its creation yet. */
@@ -326,7 +326,7 @@ bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, s
 bool call__answer(struct task *task)
 {
     struct shard *s = task->shard;
-    if (task->reply.length > CALL_FRAME_BYTES_MAX - 16) {
+    if (task->reply.length > CALL_ANSWER_BYTES_MAX) {
         buffer_clear(&task->reply);
         resp_write_error(&task->reply, "ERR the reply is too large to be forwarded: ask the node that holds the key");
     }

@@ -50,6 +50,13 @@ bool dispatch__arity_fits(const struct command *command, size_t args_count)
     return command->scope != SCOPE_KEYS_OK || (args_count - command->key_first) % command->key_step == 0;
 }
 
+bool command_has_many_keys(const struct command *command, size_t args_count)
+{
+    bool may_have =
+        command->scope == SCOPE_KEYS_ARRAY || command->scope == SCOPE_KEYS_SUM || command->scope == SCOPE_KEYS_OK;
+    return may_have && args_count > (size_t)command->key_first + command->key_step;
+}
+
 /* An error reply that ends the request here. */
 static enum dispatched refuse(struct client *c)
 {
@@ -250,7 +257,7 @@ enum dispatched dispatch__request(struct client *c, const struct resp_request *w
     case SCOPE_KEY: return on_key(c, command, words);
     case SCOPE_KEYS_SUM:
     case SCOPE_KEYS_OK:
-        if (words->args_count == (size_t)command->key_first + command->key_step) return on_key(c, command, words);
+        if (!command_has_many_keys(command, words->args_count)) return on_key(c, command, words);
         return dispatch__as_task(c, command, words, NULL);
     case SCOPE_KEYS_ARRAY: return dispatch__as_task(c, command, words, NULL);
     case SCOPE_CONNECTION:

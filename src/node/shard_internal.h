@@ -32,6 +32,7 @@ enum {
     CALLS_MAX = 65536,
     TASKS_MAX = 65536,
     CALL_TIMEOUT_MS = 5000, /* plus the link's round trip */
+    CALL_ANSWER_BYTES_MAX = FRAME_BODY_BYTES_MAX - 16,
     TICK_ACTIVE_NS = 10 * 1000 * 1000,
     WALK_ITEMS = 2048, /* visited per iteration by all walks together: about half a millisecond */
 };
@@ -276,6 +277,7 @@ struct shard {
 
     struct list tasks;
     uint32_t tasks_count;
+    uint32_t gathers_count; /* commands on many keys under way (gather_keys.c) */
     struct call **calls;  /* by index, the low bits of their id */
     uint32_t *calls_free; /* indexes */
     uint32_t calls_capacity, calls_made, calls_free_count, calls_count;
@@ -363,6 +365,7 @@ enum dispatched dispatch__as_task(struct client *c, const struct command *comman
                                   struct partition_slot *slot);
 enum command_result dispatch__run(struct request *request, struct partition_slot *slot, struct slice key,
                                   uint64_t key_hash);
+bool command_has_many_keys(const struct command *command, size_t args_count); /* more than one; of a SCOPE_KEYS_* */
 bool dispatch__arity_fits(const struct command *command, size_t args_count);
 bool command_is_container(struct slice word); /* it has subcommands */
 /* `TABLE HELP`: what can follow the word. False, and nothing replied: that is not what was asked. */
@@ -416,8 +419,10 @@ void task__wait_for_lsn(struct task *task, uint64_t lsn);
 void task__fetch(struct shard *s, struct client *c, struct task *task, struct store_space *space,
                  struct store_item *item);
 
-/* gather.c */
+/* gather_keys.c */
 void gather__keys(struct task *task);
+
+/* gather.c */
 void gather__serve_keyspace(struct task *task);
 
 /* catalog.c */

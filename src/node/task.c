@@ -136,12 +136,12 @@ static void run_at_slot(struct task *task)
 static void run_command(struct task *task)
 {
     const struct command *command = task->command;
-    if (task->slot) {
+    bool many = command_has_many_keys(command, task->args_count);
+    if (task->slot && !many) {
         run_at_slot(task);
     } else if ((command->flags & COMMAND_SHARD_ZERO) && task->shard->config.shard != 0) {
         run_on_shard_zero(task);
-    } else if (command->scope == SCOPE_KEYS_ARRAY || command->scope == SCOPE_KEYS_SUM ||
-               command->scope == SCOPE_KEYS_OK) {
+    } else if (many || command->scope == SCOPE_KEYS_ARRAY) {
         task->state = TASK_WORKING;
         gather__keys(task);
     } else {

@@ -133,6 +133,11 @@ void clients__resume(struct clients *c)
     while ((n = list_pop_front(&now))) hand_in(CONTAINER_OF(n, struct connection, resumed));
 }
 
+bool clients__any_resumed(const struct clients *c)
+{
+    return !list_is_empty(&c->resumed);
+}
+
 /* ---- closing ---- */
 
 static void free_clients_if_done(struct clients *c)

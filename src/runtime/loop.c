@@ -116,6 +116,7 @@ static void on_turn(uv_prepare_t *prepare)
     l->touched = false;
     loop__touch(l);
     uint64_t next = shard_end_iteration(l->shard);
+    if (clients__any_resumed(l->clients)) next = 0; /* by the iteration: their bytes are here already */
     l->touched = false;
     if (l->index == 0) {
         peers_flush(l->process->peers);
