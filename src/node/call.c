@@ -19,6 +19,7 @@
 enum {
     CALL_ID_OFFSET = 24,
     CALL_INDEX_BITS = 16,
+    CALL_FRAME_BYTES_MAX = FRAME_BODY_BYTES_MAX,
 };
 
 struct buffer *call__begin(struct shard *s, const struct partition_slot *slot, enum call_kind kind)
@@ -326,7 +327,7 @@ bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, s
 bool call__answer(struct task *task)
 {
     struct shard *s = task->shard;
-    if (task->reply.length > CALL_ANSWER_BYTES_MAX) {
+    if (task->reply.length > CALL_FRAME_BYTES_MAX - 16) {
         buffer_clear(&task->reply);
         resp_write_error(&task->reply, "ERR the reply is too large to be forwarded: ask the node that holds the key");
     }

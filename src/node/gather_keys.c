@@ -8,7 +8,7 @@
  *                \---(cold: a child task)------> COLD --> FREE
  *
  * At the other side of a part the same command runs with a slot: all its keys belong there, and its answer is the list
- * of their replies, of which the last ones may be missing where they would not fit into a frame.
+ * of their replies, of which the last ones may be missing where they would be too long.
  *
  * G1  Of a key that is given twice, the first place is done first: of a partition at most one part is SENT, nothing
  *     runs here while it is, and nothing overtakes its own cold key. Across keys there is no order.
@@ -25,7 +25,7 @@ enum {
     STEP_BYTES_MAX = 1024 * 1024, /* words read, or replies put together, in one step */
     PARTS_MAX = 64,               /* of one command at a time */
     PART_KEYS_MAX = 512,
-    PART_BYTES_MAX = 1024 * 1024, /* or a single key */
+    PART_BYTES_MAX = 1024 * 1024, /* of its words, and of its replies; or a single one */
     ERROR_BYTES_MAX = 64 * 1024,
 };
 
@@ -82,7 +82,8 @@ static bool is_error(struct slice reply)
 static int64_t integer_of(struct slice reply)
 {
     int64_t n = 0;
-    bool is_integer = reply.length > 3 && reply.data[0] == ':' && slice_to_i64(slice_of(reply.data + 1, reply.length - 3), &n);
+    bool is_integer =
+        reply.length > 3 && reply.data[0] == ':' && slice_to_i64(slice_of(reply.data + 1, reply.length - 3), &n);
     return is_integer ? n : 0;
 }
 
@@ -112,6 +113,10 @@ static void assemble(struct task *task)
     while (w->assembled < w->count && !w->full && task->reply.length < until) {
         const struct key_reply *reply = &w->replies[w->assembled];
         if (reply->length == 0) break;
+        if (task->slot && w->assembled > 0 && task->reply.length + reply->length > PART_BYTES_MAX) {
+            w->full = true;
+            break;
+        }
         buffer_append(&task->reply, w->kept.data + reply->offset, reply->length);
         if (task->reply.overflowed) break;
         w->assembled++;
@@ -486,11 +491,7 @@ void gather__keys(struct task *task)
         buffer_init(&w->one, CLIENT_REPLY_BYTES_MAX);
         buffer_init(&w->error, ERROR_BYTES_MAX);
         buffer_init(&w->kept, CLIENT_REPLY_BYTES_MAX);
-        if (task->slot) {
-            buffer_init(&task->reply, CALL_ANSWER_BYTES_MAX);
-        } else if (task->command->scope == SCOPE_KEYS_ARRAY) {
-            resp_write_array(&task->reply, w->count);
-        }
+        if (!task->slot && task->command->scope == SCOPE_KEYS_ARRAY) resp_write_array(&task->reply, w->count);
         if (task->slot || task->command->scope == SCOPE_KEYS_ARRAY)
             w->replies = memory_zalloc(w->count, sizeof *w->replies);
         task->work_free = keys_work_free;

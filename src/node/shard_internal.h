@@ -32,7 +32,6 @@ enum {
     CALLS_MAX = 65536,
     TASKS_MAX = 65536,
     CALL_TIMEOUT_MS = 5000, /* plus the link's round trip */
-    CALL_ANSWER_BYTES_MAX = FRAME_BODY_BYTES_MAX - 16,
     TICK_ACTIVE_NS = 10 * 1000 * 1000,
     WALK_ITEMS = 2048, /* visited per iteration by all walks together: about half a millisecond */
 };
@@ -278,8 +277,8 @@ struct shard {
     struct list tasks;
     uint32_t tasks_count;
     uint32_t gathers_count; /* commands on many keys under way (gather_keys.c) */
-    struct call **calls;  /* by index, the low bits of their id */
-    uint32_t *calls_free; /* indexes */
+    struct call **calls;    /* by index, the low bits of their id */
+    uint32_t *calls_free;   /* indexes */
     uint32_t calls_capacity, calls_made, calls_free_count, calls_count;
     uint64_t calls_sequence;
     struct call_window *windows[TOPOLOGY_NODES_MAX][SHARDS_MAX]; /* calls served lately, by asker */

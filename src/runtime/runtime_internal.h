@@ -75,7 +75,7 @@ void clients__close_one(struct clients *c, uint64_t client);
 void clients__pause_one(struct clients *c, uint64_t client, bool paused);
 void clients__hold_all(struct clients *c, bool held); /* FAULT PAUSE */
 void clients__resume(struct clients *c);              /* once an iteration: hand in what resumed clients still hold */
-bool clients__any_resumed(const struct clients *c); /* clients__resume() has something to do */
+bool clients__any_resumed(const struct clients *c);   /* clients__resume() has something to do */
 void clients__stop_listening(struct clients *c);
 void clients__free(struct clients *c); /* closes all; memory goes with the loop's last turn */
 

@@ -61,7 +61,7 @@ static inline void cluster_on_reply(void *user, uint64_t client, const struct re
 
 /* Regions r0, r1, ... with nodes r0-0, r0-1, ...; 10 ms between regions. All nodes run and know each other. */
 static inline struct cluster *cluster_new_over(uint32_t regions, uint32_t nodes, uint8_t shards,
-                                               uint32_t duplicate_permille)
+                                               void (*adjust)(struct world_config *config))
 {
     struct cluster *c = memory_zalloc(1, sizeof *c);
     struct topology *t = c->topology = memory_zalloc(1, sizeof *t);
@@ -79,7 +79,7 @@ static inline struct cluster *cluster_new_over(uint32_t regions, uint32_t nodes,
     }
     struct world_config config;
     world_config_init(&config, t, 7);
-    config.duplicate_permille = duplicate_permille;
+    if (adjust) adjust(&config);
     for (uint32_t i = 0; i < t->nodes_count; i++) config.shards[i] = shards;
     c->world = world_new(&config);
     buffer_init(&c->reply, CLUSTER_REPLY_BYTES);
@@ -90,7 +90,7 @@ static inline struct cluster *cluster_new_over(uint32_t regions, uint32_t nodes,
 
 static inline struct cluster *cluster_new(uint32_t regions, uint32_t nodes, uint8_t shards)
 {
-    return cluster_new_over(regions, nodes, shards, 0);
+    return cluster_new_over(regions, nodes, shards, NULL);
 }
 
 static inline void cluster_free(struct cluster *c)

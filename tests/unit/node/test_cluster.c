@@ -175,11 +175,16 @@ static void any_node_and_shard_takes_any_key(void **state)
     cluster_free(c);
 }
 
+static void deliver_twice(struct world_config *config)
+{
+    config->duplicate_permille = 1000;
+}
+
 /* A network that delivers everything twice: each call is served once. */
 static void a_forwarded_increment_counts_once(void **state)
 {
     (void)state;
-    struct cluster *c = cluster_new_over(2, 1, 1, 1000);
+    struct cluster *c = cluster_new_over(2, 1, 1, deliver_twice);
     assert_reply(c, 0, "TABLE CREATE n REPLICAS r1=1", "OK");
     char expected[16];
     for (int i = 1; i <= 50; i++) {
