@@ -228,6 +228,7 @@ static bool serve_command(struct task *task, struct reader *r)
     if (!task->command || !dispatch__arity_fits(task->command, count)) return false;
     const struct command *command = task->command;
     if (!task->slot) return (command->flags & COMMAND_SHARD_ZERO) && s->config.shard == 0;
+    if (task->slot->table->table.contract.engine == ENGINE_ORDERED) return false;
     if (command->scope == SCOPE_ENTRY) return true;
     if (command->scope == SCOPE_CONNECTION || command->scope == SCOPE_KEYSPACE || command->key_first == 0) return false;
     size_t step = command->scope == SCOPE_KEY ? count : command->key_step;
@@ -283,7 +284,7 @@ bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, s
     uint8_t kind = read_u8(&r);
     if (r.failed || epoch != (uint32_t)shard__topology(s)->epoch || (node == s->config.node && asker != shard))
         return false;
-    if (kind < CALL_COMMAND || kind > CALL_FAULT || control != (kind == CALL_FAULT && node != s->config.node))
+    if (kind < CALL_COMMAND || kind > CALL_ORDERED || control != (kind == CALL_FAULT && node != s->config.node))
         return false;
     if (asker >= SHARDS_MAX) return false;
     if (is_duplicate(s, node, asker, run, id)) return true;

@@ -70,7 +70,7 @@ uint8_t shard__of_partition(uint64_t table, uint16_t partition, uint8_t shards)
     return (uint8_t)(hash_bytes(slice_of(words, sizeof words), 0) % shards);
 }
 
-static struct slice rest_meta_of(const struct shard *s, uint64_t table, uint16_t partition)
+struct slice catalog__rest_meta(const struct shard *s, uint64_t table, uint16_t partition)
 {
     for (uint32_t i = 0; i < s->rest_count; i++) {
         if (s->rest[i].table == table && s->rest[i].partition == partition) return buffer_slice(&s->rest[i].bytes);
@@ -104,12 +104,10 @@ static enum status open_replica(struct shard *s, struct partition_slot *slot, co
                                     .store = s->store,
                                     .effects = {slot, peer__send_replica, peer__send_room, pubsub__notice}};
     for (uint32_t i = 0; i < count; i++) config.members[i].node = t->nodes[nodes[i]].number;
-    struct slice meta = rest_meta_of(s, config.table, config.partition);
+    struct slice meta = catalog__rest_meta(s, config.table, config.partition);
     enum status status = replica_open(&config, meta, joins, &slot->replica);
     if (status != STATUS_OK) {
         slot->replica = NULL;
-        shard__log(s, 'E', "partition-unreadable", "table=%s partition=%u status=\"%s\"", slot->table->table.name,
-                   (unsigned)slot->partition, status_name(status));
         return status;
     }
     if (s->opening) return STATUS_OK;
@@ -137,9 +135,15 @@ static enum status open_partitions(struct shard *s, struct table_slot *table, bo
         slot->nodes_count = (uint8_t)count;
         sort_by_distance(s, nodes, count);
         memcpy(slot->nodes, nodes, count);
-        bool ours = nodes[0] == s->config.node && slot->owner_shard == s->config.shard;
-        enum status status = ours ? open_replica(s, slot, nodes, count, joins) : STATUS_OK;
-        if (status != STATUS_OK) return status;
+        slot->leader_node = NODE_NONE;
+        if (nodes[0] != s->config.node || slot->owner_shard != s->config.shard) continue;
+        bool is_ordered = contract->engine == ENGINE_ORDERED;
+        enum status status = is_ordered ? ordered__open(slot) : open_replica(s, slot, nodes, count, joins);
+        if (status != STATUS_OK) {
+            shard__log(s, 'E', "partition-unreadable", "table=%s partition=%u status=\"%s\"", table->table.name,
+                       (unsigned)p, status_name(status));
+            return status;
+        }
     }
     return STATUS_OK;
 }
@@ -148,6 +152,7 @@ static void drop_partitions(struct shard *s, struct table_slot *table)
 {
     for (uint16_t p = 0; table->partitions && p < table->table.contract.partitions; p++) {
         struct partition_slot *slot = &table->partitions[p];
+        if (slot->group) ordered__drop(slot);
         if (!slot->replica) continue;
         if (list_node_is_linked(&slot->active)) list_remove(&slot->active);
         replica_drop(slot->replica);
@@ -392,6 +397,7 @@ void catalog__free(struct shard *s)
         struct table_slot *table = s->tables[i];
         for (uint16_t p = 0; table->partitions && p < table->table.contract.partitions; p++) {
             replica_free(table->partitions[p].replica);
+            group_free(table->partitions[p].group);
             memory_free(table->partitions[p].nodes);
         }
         memory_free(table->partitions);

@@ -149,6 +149,10 @@ static enum dispatched on_key(struct client *c, const struct command *command, c
     }
     if (LIKELY(slot->replica && replica_is_serving(slot->replica)))
         return run_here(c, command, words, slot, key, key_hash);
+    if (table->table.contract.engine == ENGINE_ORDERED) {
+        ordered__on_key(c, command, words, slot);
+        return DISPATCHED;
+    }
     struct target target = route__target(s, slot);
     if (target.kind == TARGET_NONE) {
         route__unavailable(s, slot, &c->out);

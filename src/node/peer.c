@@ -112,6 +112,7 @@ void shard_on_peer_down(struct shard *s, uint8_t node)
     if (s->config.shard == 0) shard__log(s, 'W', "peer-down", "node=%s", shard__topology(s)->nodes[node].id);
     call__on_node_down(s, node);
     visit_holders(s, node, replica_on_peer_down);
+    ordered__on_node_down(s, node);
 }
 
 void shard_on_peer_writable(struct shard *s, uint8_t node)
@@ -263,6 +264,8 @@ static bool dispatch_frame(struct shard *s, uint8_t node, uint8_t type, struct s
     case PEER_ANSWER:
     case PEER_CONTROL_ANSWER: return call__on_answer(s, node, body);
     case PEER_PUBLISH: return pubsub__on_publish(s, body, true);
+    case PEER_GROUP: return ordered__on_frame(s, node, body);
+    case PEER_BEAT: return ordered__on_beat(s, node, body);
     default: return false;
     }
 }
@@ -297,6 +300,7 @@ void shard_on_shard_frame(struct shard *s, uint8_t from_shard, uint8_t type, str
     case PEER_PUBLISH: fine = pubsub__on_publish(s, body, false); break;
     case SHARD_PEER_CLOCK: on_clock(s, body); break;
     case SHARD_CATALOG: fine = catalog__on_mirror(s, body); break;
+    case SHARD_BEAT: ordered__on_shard_beat(s, body); break;
     default: PANIC("frame of type %u from shard %u", (unsigned)type, (unsigned)from_shard);
     }
     ASSERT(fine);
@@ -307,7 +311,7 @@ uint8_t shard_of_frame(uint8_t type, struct slice body, uint8_t shards)
 {
     struct reader r = reader_of(body);
     uint8_t shard = 0;
-    if (type == PEER_REPLICA || type == PEER_CALL) {
+    if (type == PEER_REPLICA || type == PEER_GROUP || type == PEER_CALL) {
         uint64_t table = read_u64(&r);
         uint32_t partition = read_u32(&r);
         if (!r.failed && table) shard = shard__of_partition(table, (uint16_t)partition, shards);

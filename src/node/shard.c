@@ -51,8 +51,14 @@ void shard__touch(struct partition_slot *slot)
 {
     struct shard *s = slot->shard;
     if (s->opening || !slot->replica) return;
-    slot->touched_lsn = log_last_lsn(s->log);
     activate(slot);
+    shard__note_undurable(slot);
+}
+
+void shard__note_undurable(struct partition_slot *slot)
+{
+    struct shard *s = slot->shard;
+    slot->touched_lsn = log_last_lsn(s->log);
     if (slot->undurable || slot->touched_lsn <= s->durable_lsn) return;
     if (s->undurable_count == s->undurable_capacity) {
         s->undurable_capacity = s->undurable_capacity ? s->undurable_capacity * 2 : 64;
@@ -90,8 +96,10 @@ static void tell_durable(struct shard *s)
         struct partition_slot *slot = s->undurable[i];
         uint64_t lsn_before = log_last_lsn(s->log);
         if (slot->replica) replica_on_durable(slot->replica, durable, s->now);
+        if (slot->group) group_on_durable(slot->group, durable, ordered__now(s->now.wall_ms, s->now.mono_ns));
+        if (slot->group) ordered__touched(slot);
         if (log_last_lsn(s->log) != lsn_before) slot->touched_lsn = log_last_lsn(s->log);
-        slot->undurable = slot->replica && slot->touched_lsn > durable;
+        slot->undurable = (slot->replica || slot->group) && slot->touched_lsn > durable;
         if (slot->undurable) s->undurable[kept++] = slot;
     }
     /* A callback may have touched further slots: they stand behind `count`. */
@@ -154,6 +162,7 @@ static void tick(struct shard *s)
     }
     peer__tick(s);
     call__check_deadlines(s);
+    ordered__tick(s);
 }
 
 /* ---- opening ---- */
@@ -168,6 +177,7 @@ static void replay(void *user, const struct log_record *record)
     }
     struct partition_slot *slot = catalog__slot(s, record->table, record->partition);
     if (slot && slot->replica) replica_replay(slot->replica, record);
+    if (slot && slot->group) group_replay(slot->group, record);
 }
 
 static void say_unreadable(const struct shard *s, const char *what, struct buffer *error)
@@ -211,6 +221,19 @@ static void start_slot(struct partition_slot *slot)
     replica_start(slot->replica, slot->shard->log, slot->shard->now);
 }
 
+static enum status start_groups(struct shard *s, struct buffer *error)
+{
+    for (uint32_t i = 0; i < s->ordered.slots_count; i++) {
+        struct partition_slot *slot = s->ordered.slots[i];
+        enum status status = ordered__start(slot);
+        if (status == STATUS_OK) continue;
+        buffer_append_format(error, "table %s partition %u: the log lacks entries behind the state at rest: %s",
+                             slot->table->table.name, (unsigned)slot->partition, status_name(status));
+        return status;
+    }
+    return STATUS_OK;
+}
+
 static struct shard *shard_new(const struct shard_config *config, const struct shard_ports *ports)
 {
     struct shard *s = memory_zalloc(1, sizeof *s);
@@ -227,6 +250,7 @@ static struct shard *shard_new(const struct shard_config *config, const struct s
     list_init(&s->active);
     for (uint32_t i = 0; i < TOPOLOGY_NODES_MAX; i++) list_init(&s->calls_to_node[i]);
     for (uint32_t i = 0; i < SHARDS_MAX; i++) list_init(&s->calls_to_shard[i]);
+    ordered__init(s);
     write_init(&s->write);
     buffer_init(&s->body, RESP_REQUEST_BYTES_MAX);
     buffer_init(&s->frame, FRAME_BODY_BYTES_MAX);
@@ -245,6 +269,7 @@ enum status shard_open(const struct shard_config *config, const struct shard_por
     s->opened_ms = wall_ms;
     enum status status = open_store(s, out_error);
     if (status == STATUS_OK) status = open_log(s, out_error);
+    if (status == STATUS_OK) status = start_groups(s, out_error);
     if (status != STATUS_OK) {
         shard_free(s);
         return status;
@@ -277,6 +302,7 @@ void shard_free(struct shard *s)
     walk__free_all(s);
     call__free_all(s);
     catalog__free(s);
+    ordered__free(s);
     log_free(s->log);
     store_free(s->store);
     memory_free(s->undurable);
@@ -318,7 +344,8 @@ void shard_on_kv_done(struct shard *s, struct kv_request *request)
 static uint64_t next_wake(const struct shard *s)
 {
     if (task__any_step(s) || walk__any(s) || upkeep__has_work(s)) return 0;
-    uint64_t wake = s->tick_all_ns;
+    uint64_t wake = s->tick_all_ns, ordered = ordered__next_wake(s);
+    if (ordered < wake) wake = ordered;
     if (!list_is_empty(&s->active) && s->tick_active_ns < wake) wake = s->tick_active_ns;
     bool parked = !list_is_empty(&s->blocked) || !list_is_empty(&s->tasks);
     if (parked && s->tick_active_ns < wake) wake = s->tick_active_ns;
@@ -373,7 +400,7 @@ void shard_visit_replicas(const struct shard *s, void (*visit)(void *user, struc
 bool shard_is_quiet(const struct shard *s)
 {
     return list_is_empty(&s->tasks) && list_is_empty(&s->blocked) && list_is_empty(&s->output) &&
-           list_is_empty(&s->walks) && s->calls_count == 0 && log_is_idle(s->log) &&
+           list_is_empty(&s->walks) && s->calls_count == 0 && s->ordered.waiters_count == 0 && log_is_idle(s->log) &&
            s->durable_lsn == log_last_lsn(s->log);
 }
 
@@ -402,6 +429,7 @@ void shard_check(const struct shard *s)
 {
     ASSERT(s->durable_lsn <= log_last_lsn(s->log));
     ASSERT(s->calls_count + s->calls_free_count == s->calls_made);
+    for (uint32_t i = 0; i < s->ordered.slots_count; i++) group_check(s->ordered.slots[i]->group);
     shard_visit_replicas(s, check_replica, NULL);
     client__visit((struct shard *)(uintptr_t)s, check_client, NULL);
 }

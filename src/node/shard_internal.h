@@ -19,6 +19,7 @@
 #include "node/command.h"
 #include "node/inspect.h"
 #include "node/keyspace.h"
+#include "node/ordered.h"
 #include "node/shard.h"
 #include "wire/frame.h"
 
@@ -48,9 +49,14 @@ struct partition_slot {
     uint16_t partition;
     uint8_t owner_shard; /* the shard of this process that holds it, if this node does */
     uint8_t nodes_count;
-    uint8_t *nodes;          /* all holders, best for us first: this node, our region, then by link latency */
-    struct replica *replica; /* NULL: not on this shard */
-    struct list_node active; /* in shard.active while there may be work soon */
+    uint8_t *nodes;                 /* all holders, best for us first: this node, our region, then by link latency */
+    struct replica *replica;        /* NULL: not on this shard, or of an ordered table */
+    struct group *group;            /* NULL: not on this shard, or of a mergeable table */
+    uint8_t leader_node;            /* of an ordered table: who leads as far as we know; NODE_NONE */
+    uint32_t parked_count;          /* tasks that wait here for a leader */
+    uint32_t asked_count;           /* tasks that asked another node */
+    uint64_t stuck_pass, open_pass; /* of ordered__look_at_parked() */
+    struct list_node active;        /* in shard.active while there may be work soon */
     uint64_t active_until_ns;
     bool undurable; /* in shard.undurable */
     uint64_t touched_lsn;
@@ -138,8 +144,11 @@ enum frame_type {
     PEER_CALL,
     PEER_ANSWER,
     PEER_PUBLISH,
+    PEER_GROUP,              /* a message between two members of a group */
+    PEER_BEAT,               /* a node that shares groups with us is alive */
     SHARD_PEER_CLOCK = 0x40, /* between shards of a process only */
     SHARD_CATALOG,
+    SHARD_BEAT,
     PEER_CONTROL_CALL = PEER_FRAME_CONTROL_MIN,
     PEER_CONTROL_ANSWER,
 };
@@ -153,6 +162,7 @@ enum call_kind {
     CALL_CONFLICTS, /* open conflicts of the replicas on a node */
     CALL_LAG,
     CALL_FAULT,
+    CALL_ORDERED, /* one client command on an ordered table */
 };
 
 enum call_outcome {
@@ -225,6 +235,7 @@ struct task {
     void (*work_free)(void *work);   /* releases what is not */
     void (*step)(struct task *task); /* WORKING: called once per iteration, if set */
     void (*part_done)(struct task *task, uint32_t part, enum call_outcome outcome, struct slice answer);
+    struct ordered_task ordered;
 };
 
 /* ---- peers (peer.c) ---- */
@@ -320,6 +331,7 @@ struct shard {
     uint32_t reclaim_left; /* segments to try in this round: copies land behind */
     bool store_busy;
 
+    struct ordered ordered;
     struct write write; /* scratch of the request that runs */
     struct buffer body, frame, replica_frame, scratch;
     struct statistics statistics;
@@ -338,6 +350,8 @@ static inline const struct topology_node *shard__self(const struct shard *s)
 PRINTF_LIKE(4, 5) void shard__log(struct shard *s, char level, const char *event, const char *format, ...);
 /* Something was appended to the log on behalf of this partition: it wants to know when that is durable. */
 void shard__touch(struct partition_slot *slot);
+/* The same without ticks: a group says itself when it wants one. */
+void shard__note_undurable(struct partition_slot *slot);
 void shard__on_space_refused(struct shard *s);
 bool shard__is_out_of_space(const struct shard *s); /* it refused a write within the last ten seconds */
 uint8_t shard__of_partition(uint64_t table, uint16_t partition, uint8_t shards);
@@ -443,6 +457,7 @@ void catalog__record_moved(struct shard *s, const struct log_record *record);
 bool catalog__name_is_reserved(struct shard *s, struct slice name);
 void catalog__reply_reserved(struct buffer *reply, struct slice name);
 void catalog__free(struct shard *s);
+struct slice catalog__rest_meta(const struct shard *s, uint64_t table, uint16_t partition); /* empty: none */
 void catalog__keep_rest(void *user, uint64_t table, uint16_t partition, struct slice meta);
 void catalog__forget_rest(struct shard *s);
 enum { LOG_CATALOG = 0x80 }; /* log record kind, table 0 */

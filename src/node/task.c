@@ -32,6 +32,7 @@ struct task *task__new(struct shard *s, enum task_origin origin)
 static void task_free(struct task *task)
 {
     if (task->work_free) task->work_free(task->work);
+    if (list_node_is_linked(&task->ordered.node)) list_remove(&task->ordered.node);
     list_remove(&task->node);
     task->shard->tasks_count--;
     buffer_deinit(&task->reply);
@@ -117,6 +118,10 @@ static void run_on_shard_zero(struct task *task)
 static void run_at_slot(struct task *task)
 {
     struct shard *s = task->shard;
+    if (task->slot->table->table.contract.engine == ENGINE_ORDERED) {
+        ordered__run(task);
+        return;
+    }
     if (task->slot->replica && replica_is_serving(task->slot->replica)) {
         run_handler(task);
         return;
@@ -166,6 +171,7 @@ void task__run(struct task *task)
     case CALL_CONFLICTS: conflicts__serve(task); return;
     case CALL_LAG: lag__serve(task); return;
     case CALL_FAULT: fault_list__serve(task); return;
+    case CALL_ORDERED: ordered__serve(task); return;
     }
     PANIC("task of kind %d", (int)task->kind);
 }

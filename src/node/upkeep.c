@@ -33,8 +33,8 @@ static bool pass_is_due(const struct shard *s)
     return s->now.mono_ns - s->pass_started_ns >= DIRTY_MS_MAX * 1000000ull;
 }
 
-/* The next replica of the pass, or NULL at its end. */
-static struct replica *next_replica(struct shard *s)
+/* The next partition of the pass that is here, or NULL at its end. */
+static struct partition_slot *next_slot(struct shard *s)
 {
     while (s->pass_table < s->tables_count) {
         struct table_slot *table = s->tables[s->pass_table];
@@ -44,7 +44,7 @@ static struct replica *next_replica(struct shard *s)
             s->pass_partition = 0;
             continue;
         }
-        if (table->partitions[p].replica) return table->partitions[p].replica;
+        if (table->partitions[p].replica || table->partitions[p].group) return &table->partitions[p];
     }
     return NULL;
 }
@@ -52,13 +52,13 @@ static struct replica *next_replica(struct shard *s)
 static void step_pass(struct shard *s)
 {
     for (int i = 0; i < PARTITIONS_PER_STEP && !s->flush_asked; i++) {
-        struct replica *replica = next_replica(s);
-        if (!replica) {
+        struct partition_slot *slot = next_slot(s);
+        if (!slot) {
             s->flush_asked = true;
             store_flush(s->store);
             return;
         }
-        if (replica_write_back(replica)) return;
+        if (slot->replica ? replica_write_back(slot->replica) : group_write_back(slot->group)) return;
     }
 }
 
@@ -68,8 +68,9 @@ static bool all_is_flushed(struct shard *s)
     for (uint32_t i = 0; i < s->tables_count; i++) {
         const struct table_slot *table = s->tables[i];
         for (uint16_t p = 0; table->partitions && p < table->table.contract.partitions; p++) {
-            const struct replica *replica = table->partitions[p].replica;
-            if (replica && replica_flushed_lsn(replica) < s->pass_lsn) return false;
+            const struct partition_slot *slot = &table->partitions[p];
+            if (slot->replica && replica_flushed_lsn(slot->replica) < s->pass_lsn) return false;
+            if (slot->group && group_flushed_lsn(slot->group) < s->pass_lsn) return false;
         }
     }
     return true;
@@ -90,6 +91,7 @@ static bool record_is_live(void *user, const struct log_record *record)
     struct shard *s = user;
     if (record->table == 0) return catalog__record_is_live(s, record);
     struct partition_slot *slot = catalog__slot(s, record->table, record->partition);
+    if (slot && slot->group) return group_record_is_live(slot->group, record);
     return slot && slot->replica && replica_record_is_live(slot->replica, record);
 }
 
@@ -103,6 +105,7 @@ static void record_moved(void *user, const struct log_record *record)
     }
     struct partition_slot *slot = catalog__slot(s, record->table, record->partition);
     if (slot && slot->replica) replica_record_moved(slot->replica, record);
+    if (slot && slot->group) group_record_moved(slot->group, record);
 }
 
 /* Free the oldest segments. When most of what they hold is still owed to a peer that is away, copying it forward gains

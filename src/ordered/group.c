@@ -7,6 +7,7 @@
 enum { EXPIRY_EVERY_MS = 100, INSTALL_POLL_MS = 10 };
 
 static const uint64_t MS_NS = 1000 * 1000;
+#define AT_ONCE_BIT (UINT64_C(1) << 63) /* tokens of our own */
 
 /* ---- life ---- */
 
@@ -251,7 +252,7 @@ enum group_outcome group_propose(struct group *g, uint64_t token, struct slice e
 
 enum group_outcome group_read(struct group *g, uint64_t token, bool after_appended, struct group_now now)
 {
-    ASSERT(token);
+    ASSERT(token && !(token & AT_ONCE_BIT));
     g->now = now;
     g->immediate_token = token;
     g->immediate_ready = false;
@@ -264,12 +265,18 @@ enum group_outcome group_read(struct group *g, uint64_t token, bool after_append
     return is_ready ? GROUP_READY : GROUP_DONE;
 }
 
-enum machine_result group_read_now(struct group *g, struct group_now now, int resp_version, const struct slice *args,
-                                   size_t args_count, struct arena *arena, struct buffer *reply,
-                                   struct machine_answer *answer)
+bool group_read_at_once(struct group *g, struct group_now now)
 {
+    uint64_t token = AT_ONCE_BIT | ++g->at_once_count;
     g->now = now;
-    return machine_read(g->machine, machine_time_ms(g->machine), resp_version, args, args_count, arena, reply, answer);
+    g->immediate_token = token;
+    g->immediate_ready = false;
+    GROUP_QUEUE_PUSH(g->asked, ((struct group_reader){token, 0}));
+    group__event(g, (struct raft_event){.type = RAFT_READ, .read_context = token});
+    g->immediate_token = 0;
+    if (!g->immediate_ready) group__forget_read(g, token);
+    group__pump(g);
+    return g->immediate_ready;
 }
 
 /* ---- facts ---- */

@@ -42,7 +42,7 @@ struct group_now {
 enum group_outcome {
     GROUP_DONE,         /* applied; the reply is what the machine said */
     GROUP_LOCKED,       /* applied and did nothing: a transaction holds a key. Propose it again later */
-    GROUP_READY,        /* a read: group_read_now() shows what it must show */
+    GROUP_READY,        /* a read: the machine shows what it must show */
     GROUP_NOT_LEADER,   /* never appended; a read: not confirmed. Ask group_leader() */
     GROUP_BUSY,         /* never appended: too much is under way */
     GROUP_TOO_LARGE,    /* never appended: no log takes an entry of this length */
@@ -101,14 +101,11 @@ bool group_has_work(const struct group *g); /* something stands still that goes 
  * before the call returns; *out_term and *out_index name it. Anything else: refused, and nothing was done. */
 enum group_outcome group_propose(struct group *g, uint64_t token, struct slice entry, struct group_now now,
                                  uint64_t *out_term, uint64_t *out_index);
-/* May a read be served that came in before `now`? GROUP_READY: at once, by group_read_now(); GROUP_DONE: later, done()
+/* May a read be served that came in before `now`? GROUP_READY: at once, by machine_read(); GROUP_DONE: later, done()
  * follows with READY or a refusal. `after_appended`: it must also show every entry appended here so far. */
 enum group_outcome group_read(struct group *g, uint64_t token, bool after_appended, struct group_now now);
-/* As machine_read(). Only after READY. */
-MUST_USE enum machine_result group_read_now(struct group *g, struct group_now now, int resp_version,
-                                            const struct slice *args, size_t args_count, struct arena *arena,
-                                            struct buffer *reply, struct machine_answer *answer);
-
+/* Can a read be served by the leader's lease, without asking anybody? Then group_machine() shows what it must show. */
+bool group_read_at_once(struct group *g, struct group_now now);
 /* ---- facts ---- */
 bool group_is_leader(const struct group *g);
 uint16_t group_leader(const struct group *g); /* node number; 0: none known */

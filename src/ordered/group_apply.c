@@ -26,7 +26,7 @@ static void tell_ended(struct group *g)
     while (g->ended.count > 0) {
         struct group_ended ended = GROUP_QUEUE_AT(g->ended, 0);
         GROUP_QUEUE_POP(g->ended);
-        g->config.effects.done(g->config.effects.user, ended.token, ended.outcome, &ended.reply);
+        if (ended.token) g->config.effects.done(g->config.effects.user, ended.token, ended.outcome, &ended.reply);
         buffer_deinit(&ended.reply);
     }
 }
@@ -110,6 +110,18 @@ void group__on_read(struct group *g, const struct raft_read *read)
         g->immediate_ready = true;
     } else {
         group__end(g, reader.token, outcome, NULL);
+    }
+}
+
+void group__forget_read(struct group *g, uint64_t token)
+{
+    struct group_reader reader;
+    if (take_asked(g, token, &reader)) return;
+    for (uint32_t i = 0; i < g->readers.count; i++) { /* confirmed, not applied so far */
+        if (GROUP_QUEUE_AT(g->readers, i).token == token) GROUP_QUEUE_AT(g->readers, i).token = 0;
+    }
+    for (uint32_t i = 0; i < g->ended.count; i++) {
+        if (GROUP_QUEUE_AT(g->ended, i).token == token) GROUP_QUEUE_AT(g->ended, i).token = 0;
     }
 }
 

@@ -86,6 +86,7 @@ struct group {
 
     uint64_t immediate_token; /* of the read that is being asked: answered at once */
     bool immediate_ready;
+    uint64_t at_once_count;
 
     uint64_t write_back_lsn, write_back_index; /* of the newest write-back begun */
     uint64_t flushed_index;                    /* the state at rest includes it */
@@ -125,6 +126,7 @@ void group__pump(struct group *g);
 void group__end(struct group *g, uint64_t token, enum group_outcome outcome, struct buffer *reply);
 void group__add_waiter(struct group *g, struct group_waiter waiter);
 void group__on_read(struct group *g, const struct raft_read *read);
+void group__forget_read(struct group *g, uint64_t token); /* nobody waits for it any more */
 void group__lose_waiters(struct group *g, uint64_t up_to_index);
 /* Fetch what is cold; applying waits for it. */
 void group__wait_for_cold(struct group *g, const struct machine_answer *answer);

@@ -1,0 +1,118 @@
+/* ordered.h: ordered tables as a shard sees them: their groups, the requests that wait for them, and what leads where.
+ *
+ *   client ──▶ ordered__on_key ──▶ group_propose / group_read ──▶ done ──▶ reply          the leader is here
+ *                   └──▶ task ──▶ ordered__run ──▶ call to the leader's node ──▶ reply    it is elsewhere
+ *                                      └──▶ waits for a leader, bounded                   nobody knows it
+ *
+ * Q1  A request is in one place: proposed (a waiter holds it), asked of another node (a call), or waiting here. It ends
+ * in exactly one reply. Q2  Only what is known to be not done is asked again (S8). What was sent or appended and not
+ * answered ends as UNKNOWN. Q3  Requests of one connection to one partition take effect in the order in which they
+ * came: while one waits here, later ones queue behind it, and nobody is asked again before all that were asked have
+ * answered.
+ */
+#ifndef MERIDIAN_NODE_ORDERED_H
+#define MERIDIAN_NODE_ORDERED_H
+
+#include "contract/topology.h"
+#include "ordered/group.h"
+
+struct client;
+struct partition_slot;
+struct resp_request;
+struct command;
+struct shard;
+struct task;
+struct reader;
+
+enum {
+    ORDERED_WAITERS_MAX = 65536,   /* per shard: proposed entries and reads under way */
+    ORDERED_LEADER_WAIT_MS = 3000, /* for a leader to be known */
+    ORDERED_COMMIT_WAIT_MS = 4000, /* for an answer of the group; then it is UNKNOWN. Below CALL_TIMEOUT_MS */
+    ORDERED_RETRY_MS = 20,         /* between two looks at who leads */
+    ORDERED_BEAT_MS = 200,         /* between nodes that share groups */
+    ORDERED_SILENT_MS = 1000,      /* without a beat a node counts as lost */
+};
+
+struct ordered_task {      /* what a task on an ordered table keeps */
+    struct list_node node; /* in ordered.parked */
+    uint64_t arrival;      /* its place among all of the shard; 0: not looked at yet */
+    uint64_t deadline_ns;  /* for finding a leader */
+    bool writes;
+    bool after_appended; /* a read that must see what was sent before it on its connection */
+    uint8_t asked_node;
+};
+
+struct ordered_waiter {    /* an entry or a read that a group has taken */
+    struct list_node node; /* in ordered.waiters, by deadline */
+    uint64_t token;        /* 0: free */
+    struct partition_slot *slot;
+    uint64_t deadline_ns;
+    uint64_t term, index; /* of the entry; 0: a read */
+    struct task *task;    /* NULL: a client's own */
+    uint64_t client, mark;
+};
+
+struct ordered {                   /* a shard's part */
+    struct partition_slot **slots; /* those with a group here */
+    uint32_t slots_count, slots_capacity;
+    uint64_t wake_ns; /* the earliest deadline of all groups; may be too early */
+    struct raft_effects effects;
+    struct ordered_waiter *waiters_all; /* a table, by the low bits of the token */
+    uint32_t waiters_made, waiters_count;
+    uint32_t *waiters_free;
+    uint64_t tokens;
+    struct list waiters;     /* struct ordered_waiter, by deadline */
+    struct list parked;      /* struct task, in the order in which they came: no leader, or not their turn */
+    uint64_t parked_look_ns; /* when to look at them again */
+    bool parked_dirty;       /* something changed that may let one go */
+    uint64_t arrivals, passes;
+    uint64_t beat_ns;    /* when to send beats next */
+    uint64_t companions; /* bit of each node that shares a group with us, as of companions_generation */
+    uint64_t companions_generation;
+    uint64_t beat_heard_ns[TOPOLOGY_NODES_MAX]; /* by node; 0: silent */
+    struct buffer entry;                        /* scratch */
+    struct buffer frame;                        /* scratch */
+};
+
+/* ordered_open.c: the groups of this shard */
+void ordered__init(struct shard *s);
+void ordered__free(struct shard *s);
+MUST_USE enum status ordered__open(struct partition_slot *slot);
+MUST_USE enum status ordered__start(struct partition_slot *slot);
+void ordered__drop(struct partition_slot *slot);
+
+/* ordered_request.c */
+/* A client's command on keys of one partition of an ordered table. */
+void ordered__on_key(struct client *c, const struct command *command, const struct resp_request *words,
+                     struct partition_slot *slot);
+void ordered__run(struct task *task);   /* its slot is of an ordered table */
+void ordered__serve(struct task *task); /* CALL_ORDERED */
+void ordered__done(void *user, uint64_t token, enum group_outcome outcome, struct buffer *reply);
+void ordered__look_at_parked(struct shard *s);
+void ordered__check_deadlines(struct shard *s);
+
+/* ordered_error.c */
+/* What came of it if it can't be done; `slot` may have no group here. */
+void ordered__reply_failure(struct partition_slot *slot, enum group_outcome outcome, struct buffer *reply);
+void ordered__reply_not_for_ordered(struct partition_slot *slot, const struct command *command, struct buffer *reply);
+void ordered__reply_no_leader(struct partition_slot *slot, struct buffer *reply);
+void ordered__reply_unknown(struct partition_slot *slot, uint64_t term, uint64_t index, struct buffer *reply);
+void ordered__reply_read_timeout(struct partition_slot *slot, struct buffer *reply);
+
+/* ordered_peer.c: frames, beats, ticks */
+void ordered__send(void *user, uint16_t node, struct slice bytes);
+MUST_USE bool ordered__on_frame(struct shard *s, uint8_t node, struct slice body);
+MUST_USE bool ordered__on_beat(struct shard *s, uint8_t node, struct slice body);
+void ordered__on_shard_beat(struct shard *s, struct slice body);
+void ordered__on_node_down(struct shard *s, uint8_t node);
+void ordered__tick(struct shard *s);
+uint64_t ordered__next_wake(const struct shard *s);
+/* A group was called: it may have logged something, and want another tick. */
+void ordered__touched(struct partition_slot *slot);
+
+static inline struct group_now ordered__now(uint64_t wall_ms, uint64_t mono_ns)
+{
+    return (struct group_now){wall_ms, mono_ns};
+}
+
+#endif
