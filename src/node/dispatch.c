@@ -162,6 +162,17 @@ static enum dispatched on_key(struct client *c, const struct command *command, c
     return DISPATCHED;
 }
 
+static enum dispatched on_keys(struct client *c, const struct command *command, const struct resp_request *words)
+{
+    struct partition_slot *slot;
+    switch (ordered__keys(c->shard, command, words->args, words->args_count, &slot)) {
+    case ORDERED_KEYS_NONE: return dispatch__as_task(c, command, words, NULL);
+    case ORDERED_KEYS_ONE_GROUP: ordered__on_key(c, command, words, slot); return DISPATCHED;
+    case ORDERED_KEYS_REFUSED: ordered__reply_several_groups(command->name, &c->out); return refuse(c);
+    }
+    PANIC("keys of several kinds");
+}
+
 static enum dispatched on_entry(struct client *c, const struct command *command, const struct resp_request *words)
 {
     uint64_t table;
@@ -262,8 +273,8 @@ enum dispatched dispatch__request(struct client *c, const struct resp_request *w
     case SCOPE_KEYS_SUM:
     case SCOPE_KEYS_OK:
         if (!command_has_many_keys(command, words->args_count)) return on_key(c, command, words);
-        return dispatch__as_task(c, command, words, NULL);
-    case SCOPE_KEYS_ARRAY: return dispatch__as_task(c, command, words, NULL);
+        return on_keys(c, command, words);
+    case SCOPE_KEYS_ARRAY: return on_keys(c, command, words);
     case SCOPE_CONNECTION:
         if (!(command->flags & (COMMAND_TASK | COMMAND_SHARD_ZERO))) {
             return run_here(c, command, words, NULL, slice_of(NULL, 0), 0);

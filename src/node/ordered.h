@@ -91,6 +91,18 @@ void ordered__done(void *user, uint64_t token, enum group_outcome outcome, struc
 void ordered__look_at_parked(struct shard *s);
 void ordered__check_deadlines(struct shard *s);
 
+/* ordered_keys.c: several keys */
+enum ordered_keys {
+    ORDERED_KEYS_NONE,      /* key by key */
+    ORDERED_KEYS_ONE_GROUP, /* as a whole, at *out_slot */
+    ORDERED_KEYS_REFUSED,   /* it writes to several groups */
+};
+enum ordered_keys ordered__keys(struct shard *s, const struct command *command, const struct slice *args,
+                                size_t args_count, struct partition_slot **out_slot);
+bool ordered__is_one_group(struct shard *s, const struct machine_command *command, const struct slice *args,
+                           size_t args_count, const struct partition_slot *slot);
+void ordered__reply_several_groups(const char *name, struct buffer *reply);
+
 /* ordered_error.c */
 /* What came of it if it can't be done; `slot` may have no group here. */
 void ordered__reply_failure(struct partition_slot *slot, enum group_outcome outcome, struct buffer *reply);

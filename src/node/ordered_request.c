@@ -341,7 +341,14 @@ static bool is_refused(struct task *task)
     const struct machine_command *command = machine_command_find(task->args[0]);
     if (!machine_command_check(command, task->args, task->args_count, &task->reply)) return true;
     task->ordered.writes = command->flags & MACHINE_WRITES;
-    return false;
+    if (ordered__is_one_group(task->shard, command, task->args, task->args_count, task->slot)) return false;
+    if (task->origin == TASK_OF_CALL) {
+        resp_write_error(&task->reply, "UNAVAILABLE the nodes do not agree yet which table the key belongs to; nothing "
+                                       "was done, try again");
+    } else {
+        ordered__reply_several_groups(command->name, &task->reply);
+    }
+    return true;
 }
 
 void ordered__run(struct task *task)
@@ -444,6 +451,20 @@ static bool read_for_client(struct client *c, const struct resp_request *words, 
     return result == MACHINE_DONE;
 }
 
+static bool client_is_refused(struct client *c, const struct command *command, const struct machine_command *own,
+                              const struct resp_request *words, struct partition_slot *slot)
+{
+    if (!own) {
+        ordered__reply_not_for_ordered(slot, command, &c->out);
+        return true;
+    }
+    if (!machine_command_check(own, words->args, words->args_count, &c->out)) return true;
+    bool one_key = own->numkeys_at == 0 && own->key_first == own->key_last;
+    if (one_key || ordered__is_one_group(c->shard, own, words->args, words->args_count, slot)) return false;
+    ordered__reply_several_groups(own->name, &c->out);
+    return true;
+}
+
 void ordered__on_key(struct client *c, const struct command *command, const struct resp_request *words,
                      struct partition_slot *slot)
 {
@@ -451,8 +472,7 @@ void ordered__on_key(struct client *c, const struct command *command, const stru
     const struct machine_command *own = machine_command_find(words->args[0]);
     uint64_t mark = 0;
     bool has_mark = false;
-    if (!own || !machine_command_check(own, words->args, words->args_count, &c->out)) {
-        if (!own) ordered__reply_not_for_ordered(slot, command, &c->out);
+    if (client_is_refused(c, command, own, words, slot)) {
         s->statistics.errors++;
         client__replied(c, 0);
         return;
@@ -490,20 +510,6 @@ static bool read_command(struct task *task, struct reader *r)
     return reader_finished(r);
 }
 
-struct key_check {
-    struct task *task;
-    bool is_elsewhere;
-};
-
-static void check_key(void *user, size_t index)
-{
-    struct key_check *check = user;
-    struct task *task = check->task;
-    struct slice key = task->args[index];
-    struct table_slot *table = route__table(task->shard, key);
-    check->is_elsewhere |= table != task->slot->table || route__key(table, hash_key(key)) != task->slot;
-}
-
 void ordered__serve(struct task *task)
 {
     struct reader r = reader_of(task->payload);
@@ -511,14 +517,6 @@ void ordered__serve(struct task *task)
     if (!task->ordered.arrival) {
         if (!is_ordered || !read_command(task, &r) || is_refused(task)) {
             if (task->reply.length == 0) resp_write_error(&task->reply, "ERR malformed forwarded command");
-            task__finish(task);
-            return;
-        }
-        struct key_check check = {.task = task};
-        machine_command_keys(machine_command_find(task->args[0]), task->args, task->args_count, check_key, &check);
-        if (check.is_elsewhere) {
-            resp_write_error(&task->reply, "UNAVAILABLE the nodes do not agree yet which table the key belongs to; "
-                                           "nothing was done, try again");
             task__finish(task);
             return;
         }
