@@ -88,8 +88,9 @@ struct command_group {
     const struct command *commands;
     size_t count;
 };
-extern const struct command_group commands_string, commands_counter, commands_hash, commands_set, commands_key,
-    commands_connection, commands_table, commands_conflict, commands_topology, commands_fault, commands_pubsub;
+extern const struct command_group node_commands_string, node_commands_counter, node_commands_hash, node_commands_set,
+    node_commands_key, node_commands_connection, node_commands_table, node_commands_conflict, node_commands_topology,
+    node_commands_fault, node_commands_pubsub;
 
 const struct command *command_find(const struct slice *args,
                                    size_t args_count); /* NULL: unknown; resolves subcommands */
@@ -107,10 +108,10 @@ MUST_USE bool request_load(struct request *request, struct store_item **out_item
 MUST_USE enum command_result request_write(struct request *request, struct store_item *item, bool *out_written);
 
 /* Standard errors, in Redis' words where Redis has them. */
-void reply_wrong_type(struct request *request);
+void request_refuse_type(struct request *request);
 void reply_conflict(struct request *request); /* -CONFLICT key has N siblings; SIBLINGS key shows them, RESOLVE … */
-void reply_syntax(struct request *request);
-void reply_not_integer(struct request *request);
+void request_refuse_syntax(struct request *request);
+void request_refuse_integer(struct request *request);
 void reply_contract(struct request *request, const char *instead); /* -CONTRACT what to use instead */
 
 #endif

@@ -11,7 +11,7 @@
 
 /* ---- replies ---- */
 
-struct slice integer_text(int64_t value, char out[INTEGER_TEXT_BYTES])
+struct slice request_integer_text(int64_t value, char out[INTEGER_TEXT_BYTES])
 {
     int length = snprintf(out, INTEGER_TEXT_BYTES, "%" PRId64, value);
     return slice_of(out, (size_t)length);
@@ -24,7 +24,7 @@ void reply_bulk_u64(struct buffer *reply, uint64_t value)
     resp_write_bulk(reply, slice_of(text, (size_t)length));
 }
 
-void reply_invalid_expire(struct request *request)
+void request_refuse_expire(struct request *request)
 {
     resp_write_error_format(request->reply, "ERR invalid expire time in '%s' command", request->command->name);
 }
@@ -42,7 +42,7 @@ void reply_read_refused(struct request *request, enum read_outcome outcome)
     if (outcome == READ_CONFLICT)
         reply_conflict(request);
     else
-        reply_wrong_type(request);
+        request_refuse_type(request);
 }
 
 static const char *const type_names[] = {
@@ -63,10 +63,10 @@ enum object_type object_type_of_name(struct slice name)
 
 /* ---- arguments ---- */
 
-bool arg_integer(struct request *request, size_t index, int64_t *out_value)
+bool request_integer(struct request *request, size_t index, int64_t *out_value)
 {
     if (slice_to_i64(request->args[index], out_value)) return true;
-    reply_not_integer(request);
+    request_refuse_integer(request);
     return false;
 }
 
@@ -179,7 +179,7 @@ struct prng *request_prng(const struct request *request)
     return &request->shard->prng;
 }
 
-bool picks_are_allowed(struct request *request, int64_t wanted)
+bool request_picks_allowed(struct request *request, int64_t wanted)
 {
     if (wanted >= -RANDOM_PICKS_MAX) return true;
     resp_write_error_format(request->reply, "ERR value is out of range, value must between %d and %" PRId64,
@@ -350,7 +350,7 @@ bool refuse_write(struct request *request, const struct object *object, enum obj
     }
     enum object_type shown = object_type(object, request->now.wall_ms);
     if (shown == OBJECT_NONE || shown == type) return false;
-    reply_wrong_type(request);
+    request_refuse_type(request);
     return true;
 }
 

@@ -16,9 +16,9 @@ enum {
 /* ---- replies ---- */
 
 enum { INTEGER_TEXT_BYTES = 24 };
-struct slice integer_text(int64_t value, char out[INTEGER_TEXT_BYTES]); /* decimal; borrows `out` */
-void reply_bulk_u64(struct buffer *reply, uint64_t value);              /* a cursor */
-void reply_invalid_expire(struct request *request);
+struct slice request_integer_text(int64_t value, char out[INTEGER_TEXT_BYTES]); /* decimal; borrows `out` */
+void reply_bulk_u64(struct buffer *reply, uint64_t value);                      /* a cursor */
+void request_refuse_expire(struct request *request);
 /* Drop what was replied since `mark` (reply->length then): the error found half way takes its place. */
 void reply_rewind(struct request *request, size_t mark);
 /* The error for a read that is neither READ_OK nor READ_ABSENT. */
@@ -31,7 +31,7 @@ enum object_type object_type_of_name(struct slice name);
 /* ---- arguments ---- */
 
 /* An integer argument. False: "-ERR value is not an integer or out of range" is replied. */
-MUST_USE bool arg_integer(struct request *request, size_t index, int64_t *out_value);
+MUST_USE bool request_integer(struct request *request, size_t index, int64_t *out_value);
 
 /* `value` units of `unit_ms` milliseconds after `base_ms`. False: that overflows. */
 MUST_USE bool expire_time(int64_t value, int64_t unit_ms, uint64_t base_ms, int64_t *out_ms);
@@ -82,7 +82,7 @@ void element_scan_reply(struct request *request, const struct element_scan *scan
 struct prng *request_prng(const struct request *request); /* the shard's */
 
 /* More than RANDOM_PICKS_MAX repeated ones are not. False: the error is replied. */
-MUST_USE bool picks_are_allowed(struct request *request, int64_t wanted);
+MUST_USE bool request_picks_allowed(struct request *request, int64_t wanted);
 
 /* Drawn first by index, then filled by one visit over the elements. Results stand in the order of drawing. */
 struct random_pick {

@@ -84,7 +84,7 @@ enum command_result request_write(struct request *request, struct store_item *it
     PANIC("unknown outcome of a write");
 }
 
-void reply_wrong_type(struct request *request)
+void request_refuse_type(struct request *request)
 {
     resp_write_error(request->reply, "WRONGTYPE Operation against a key holding the wrong kind of value");
 }
@@ -105,12 +105,12 @@ void reply_conflict(struct request *request)
         count);
 }
 
-void reply_syntax(struct request *request)
+void request_refuse_syntax(struct request *request)
 {
     resp_write_error(request->reply, "ERR syntax error");
 }
 
-void reply_not_integer(struct request *request)
+void request_refuse_integer(struct request *request)
 {
     resp_write_error(request->reply, "ERR value is not an integer or out of range");
 }

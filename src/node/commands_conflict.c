@@ -265,13 +265,13 @@ static enum command_result on_list(struct request *request)
     uint64_t wanted = LIST_DEFAULT, table;
     if (end >= 4 && slice_is_word(request->args[end - 2], "COUNT")) {
         if (!slice_to_u64(request->args[end - 1], &wanted) || wanted == 0) {
-            reply_not_integer(request);
+            request_refuse_integer(request);
             return COMMAND_DONE;
         }
         end -= 2;
     }
     if (end > 3) {
-        reply_syntax(request);
+        request_refuse_syntax(request);
         return COMMAND_DONE;
     }
     if (!take_table(request, end == 3 ? 2 : request->args_count, &table)) return COMMAND_DONE;
@@ -497,4 +497,4 @@ static const struct command commands[] = {
      "All concurrent values of a key, with a context for RESOLVE.", on_siblings},
 };
 
-const struct command_group commands_conflict = {commands, sizeof commands / sizeof commands[0]};
+const struct command_group node_commands_conflict = {commands, sizeof commands / sizeof commands[0]};

@@ -209,7 +209,7 @@ static enum command_result on_client_switch(struct request *request)
     if (slice_is_word(request->args[2], "on") || slice_is_word(request->args[2], "off")) {
         resp_write_simple(request->reply, "OK");
     } else {
-        reply_syntax(request);
+        request_refuse_syntax(request);
     }
     return COMMAND_DONE;
 }
@@ -244,7 +244,7 @@ static enum command_result on_client_kill(struct request *request)
     } else if (request->args_count == 4 && slice_is_word(request->args[2], "ADDR")) {
         kill.address = request->args[3];
     } else {
-        reply_syntax(request);
+        request_refuse_syntax(request);
         return COMMAND_DONE;
     }
     client__visit(request->shard, match_kill, &kill);
@@ -402,4 +402,4 @@ static const struct command commands[] = {
     CONNECTION("time", 1, COMMAND_FAST, "", "This node's clock: seconds and microseconds.", on_time),
 };
 
-const struct command_group commands_connection = {commands, sizeof commands / sizeof commands[0]};
+const struct command_group node_commands_connection = {commands, sizeof commands / sizeof commands[0]};

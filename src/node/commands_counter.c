@@ -21,7 +21,7 @@ static bool read_counter(struct request *request, const struct object *object, i
         reply_read_refused(request, outcome);
         return false;
     }
-    if (!is_integer) reply_not_integer(request);
+    if (!is_integer) request_refuse_integer(request);
     return is_integer;
 }
 
@@ -45,7 +45,8 @@ static bool fold(struct request *request, struct store_item *item, const struct 
                  enum command_result *out_result)
 {
     char text[INTEGER_TEXT_BYTES];
-    return request_issue_set(request, item, object, integer_text(sum, text), expiry_to_keep(object), out_result);
+    return request_issue_set(request, item, object, request_integer_text(sum, text), expiry_to_keep(object),
+                             out_result);
 }
 
 static enum command_result increment(struct request *request, int64_t delta)
@@ -85,13 +86,13 @@ static enum command_result on_decr(struct request *request)
 static enum command_result on_incrby(struct request *request)
 {
     int64_t delta;
-    return arg_integer(request, 2, &delta) ? increment(request, delta) : COMMAND_DONE;
+    return request_integer(request, 2, &delta) ? increment(request, delta) : COMMAND_DONE;
 }
 
 static enum command_result on_decrby(struct request *request)
 {
     int64_t delta;
-    if (!arg_integer(request, 2, &delta)) return COMMAND_DONE;
+    if (!request_integer(request, 2, &delta)) return COMMAND_DONE;
     if (delta == INT64_MIN) {
         resp_write_error(request->reply, "ERR decrement would overflow");
         return COMMAND_DONE;
@@ -120,4 +121,4 @@ static const struct command commands[] = {
      "Answers -CONTRACT: use INCRBY on integers in minor units.", on_incrbyfloat},
 };
 
-const struct command_group commands_counter = {commands, sizeof commands / sizeof commands[0]};
+const struct command_group node_commands_counter = {commands, sizeof commands / sizeof commands[0]};

@@ -77,4 +77,4 @@ static const struct command commands[] = {
     FAULT("fault|skew", 4, "node ms", "Puts a node's clock ahead, or behind when negative; 0 takes it away.", on_edit),
 };
 
-const struct command_group commands_fault = {commands, sizeof commands / sizeof commands[0]};
+const struct command_group node_commands_fault = {commands, sizeof commands / sizeof commands[0]};

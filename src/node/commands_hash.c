@@ -214,12 +214,12 @@ static bool parse_hrandfield(struct request *request, int64_t *out_wanted, bool 
 {
     *out_wanted = 1;
     *out_with_values = request->args_count == 4;
-    if (request->args_count > 2 && !arg_integer(request, 2, out_wanted)) return false;
+    if (request->args_count > 2 && !request_integer(request, 2, out_wanted)) return false;
     if (request->args_count > 4 || (request->args_count == 4 && !slice_is_word(request->args[3], "withvalues"))) {
-        reply_syntax(request);
+        request_refuse_syntax(request);
         return false;
     }
-    return picks_are_allowed(request, *out_wanted);
+    return request_picks_allowed(request, *out_wanted);
 }
 
 static enum command_result on_hrandfield(struct request *request)
@@ -427,7 +427,7 @@ static bool increment_change(struct request *request, const struct object *objec
         return true;
     }
     change->op = COLUMN_SET;
-    change->value = integer_text(sum, text);
+    change->value = request_integer_text(sum, text);
     bool exists;
     return observe_column(request, object, change, &exists);
 }
@@ -435,7 +435,7 @@ static bool increment_change(struct request *request, const struct object *objec
 static enum command_result on_hincrby(struct request *request)
 {
     int64_t delta;
-    if (!arg_integer(request, 3, &delta)) return COMMAND_DONE;
+    if (!request_integer(request, 3, &delta)) return COMMAND_DONE;
     struct store_item *item;
     struct object *object;
     enum command_result result;
@@ -509,4 +509,4 @@ static const struct command commands[] = {
     {"hvals", 2, SCOPE_KEY, 0, 1, 0, "hash", "key", "Returns all values, by the fields' byte order.", on_hvals},
 };
 
-const struct command_group commands_hash = {commands, sizeof commands / sizeof commands[0]};
+const struct command_group node_commands_hash = {commands, sizeof commands / sizeof commands[0]};

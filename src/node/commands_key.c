@@ -102,9 +102,9 @@ static enum command_result expire(struct request *request, int64_t unit_ms, bool
 {
     struct expire_conditions conditions;
     int64_t value, at_ms;
-    if (!parse_expire_conditions(request, &conditions) || !arg_integer(request, 2, &value)) return COMMAND_DONE;
+    if (!parse_expire_conditions(request, &conditions) || !request_integer(request, 2, &value)) return COMMAND_DONE;
     if (!expire_time(value, unit_ms, absolute ? 0 : request->now.wall_ms, &at_ms)) {
-        reply_invalid_expire(request);
+        request_refuse_expire(request);
         return COMMAND_DONE;
     }
     struct store_item *item;
@@ -295,4 +295,4 @@ static const struct command commands[] = {
      on_del},
 };
 
-const struct command_group commands_key = {commands, sizeof commands / sizeof commands[0]};
+const struct command_group node_commands_key = {commands, sizeof commands / sizeof commands[0]};

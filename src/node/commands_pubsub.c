@@ -132,4 +132,4 @@ static const struct command commands[] = {
     PUBSUB("unsubscribe", -1, COMMAND_PUBSUB_ALLOWED, "[channel …]", "Stops listening to channels.", on_unsubscribe),
 };
 
-const struct command_group commands_pubsub = {commands, sizeof commands / sizeof commands[0]};
+const struct command_group node_commands_pubsub = {commands, sizeof commands / sizeof commands[0]};

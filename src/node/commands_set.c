@@ -214,11 +214,11 @@ static enum command_result on_srandmember(struct request *request)
     bool single = request->args_count == 2;
     int64_t wanted = 1;
     if (request->args_count > 3) {
-        reply_syntax(request);
+        request_refuse_syntax(request);
         return COMMAND_DONE;
     }
-    if (!single && !arg_integer(request, 2, &wanted)) return COMMAND_DONE;
-    if (!picks_are_allowed(request, wanted)) return COMMAND_DONE;
+    if (!single && !request_integer(request, 2, &wanted)) return COMMAND_DONE;
+    if (!request_picks_allowed(request, wanted)) return COMMAND_DONE;
     struct store_item *item;
     struct object *object;
     if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
@@ -256,7 +256,7 @@ static enum command_result on_spop(struct request *request)
     bool single = request->args_count == 2;
     int64_t wanted = 1;
     if (request->args_count > 3) {
-        reply_syntax(request);
+        request_refuse_syntax(request);
         return COMMAND_DONE;
     }
     bool is_count = single || slice_to_i64(request->args[2], &wanted);
@@ -331,4 +331,4 @@ static const struct command commands[] = {
      on_set_algebra},
 };
 
-const struct command_group commands_set = {commands, sizeof commands / sizeof commands[0]};
+const struct command_group node_commands_set = {commands, sizeof commands / sizeof commands[0]};

@@ -83,7 +83,7 @@ static struct slice range_of(struct slice value, int64_t first, int64_t last)
 static enum command_result on_getrange(struct request *request)
 {
     int64_t first, last;
-    if (!arg_integer(request, 2, &first) || !arg_integer(request, 3, &last)) return COMMAND_DONE;
+    if (!request_integer(request, 2, &first) || !request_integer(request, 3, &last)) return COMMAND_DONE;
     struct store_item *item;
     struct object *object;
     if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
@@ -137,11 +137,11 @@ static bool expire_option(struct request *request, struct slice text, const stru
 {
     int64_t value, at_ms;
     if (!slice_to_i64(text, &value)) {
-        reply_not_integer(request);
+        request_refuse_integer(request);
         return false;
     }
     if (value <= 0 || !expire_time(value, unit->ms, unit->absolute ? 0 : request->now.wall_ms, &at_ms)) {
-        reply_invalid_expire(request);
+        request_refuse_expire(request);
         return false;
     }
     *out_expire_at_ms = (uint64_t)at_ms;
@@ -189,7 +189,7 @@ static bool parse_string_options(struct request *request, size_t at, bool is_set
             o.unit = unit;
             o.expiry = request->args[++at];
         } else {
-            reply_syntax(request);
+            request_refuse_syntax(request);
             return false;
         }
     }
@@ -373,7 +373,7 @@ static enum command_result on_append(struct request *request)
 static enum command_result on_setrange(struct request *request)
 {
     int64_t offset;
-    if (!arg_integer(request, 2, &offset)) return COMMAND_DONE;
+    if (!request_integer(request, 2, &offset)) return COMMAND_DONE;
     if (offset < 0) {
         resp_write_error(request->reply, "ERR offset is out of range");
         return COMMAND_DONE;
@@ -463,4 +463,4 @@ static const struct command commands[] = {
     {"substr", 4, SCOPE_KEY, 0, 1, 0, "string", "key start end", "The old name of GETRANGE.", on_getrange},
 };
 
-const struct command_group commands_string = {commands, sizeof commands / sizeof commands[0]};
+const struct command_group node_commands_string = {commands, sizeof commands / sizeof commands[0]};

@@ -84,4 +84,4 @@ static const struct command commands[] = {
     TABLE("table|show", 3, 0, "name", "The contract of one table.", on_show),
 };
 
-const struct command_group commands_table = {commands, sizeof commands / sizeof commands[0]};
+const struct command_group node_commands_table = {commands, sizeof commands / sizeof commands[0]};

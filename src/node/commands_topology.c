@@ -119,4 +119,4 @@ static const struct command commands[] = {
              on_regions),
 };
 
-const struct command_group commands_topology = {commands, sizeof commands / sizeof commands[0]};
+const struct command_group node_commands_topology = {commands, sizeof commands / sizeof commands[0]};

@@ -392,10 +392,6 @@ void table_protocol__create(struct task *task)
         fail(task, (const char *)w->refusal.data);
         return;
     }
-    if (w->table.contract.engine == ENGINE_ORDERED) { /* no node serves it yet */
-        fail(task, "CONTRACT ENGINE ordered is not in this version: tables are mergeable");
-        return;
-    }
     nodes_up(s, up);
     int missing = region_missing(t, up);
     if (missing >= 0) {
