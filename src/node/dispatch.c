@@ -135,6 +135,14 @@ static struct table_slot *client_table(struct client *c, struct slice key)
     return table;
 }
 
+static enum dispatched on_ordered(struct client *c, const struct command *command, const struct resp_request *words,
+                                  struct partition_slot *slot)
+{
+    if (ordered__on_key(c, command, words, slot)) return DISPATCHED;
+    client__block(c, BLOCK_ORDER);
+    return DISPATCH_PARKED;
+}
+
 static enum dispatched on_key(struct client *c, const struct command *command, const struct resp_request *words)
 {
     struct shard *s = c->shard;
@@ -150,8 +158,7 @@ static enum dispatched on_key(struct client *c, const struct command *command, c
     if (LIKELY(slot->replica && replica_is_serving(slot->replica)))
         return run_here(c, command, words, slot, key, key_hash);
     if (table->table.contract.engine == ENGINE_ORDERED) {
-        ordered__on_key(c, command, words, slot);
-        return DISPATCHED;
+        return on_ordered(c, command, words, slot);
     }
     struct target target = route__target(s, slot);
     if (target.kind == TARGET_NONE) {
@@ -167,7 +174,7 @@ static enum dispatched on_keys(struct client *c, const struct command *command, 
     struct partition_slot *slot;
     switch (ordered__keys(c->shard, command, words->args, words->args_count, &slot)) {
     case ORDERED_KEYS_NONE: return dispatch__as_task(c, command, words, NULL);
-    case ORDERED_KEYS_ONE_GROUP: ordered__on_key(c, command, words, slot); return DISPATCHED;
+    case ORDERED_KEYS_ONE_GROUP: return on_ordered(c, command, words, slot);
     case ORDERED_KEYS_REFUSED: ordered__reply_several_groups(command->name, &c->out); return refuse(c);
     }
     PANIC("keys of several kinds");

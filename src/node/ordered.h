@@ -38,7 +38,8 @@ struct ordered_task {      /* what a task on an ordered table keeps */
     uint64_t arrival;      /* its place among all of the shard; 0: not looked at yet */
     uint64_t deadline_ns;  /* for finding a leader */
     bool writes;
-    bool after_appended; /* a read that must see what was sent before it on its connection */
+    bool through_log; /* a read whose connection has requests under way: an entry keeps its place among them */
+    bool is_counted;  /* in client.ordered_reads */
     uint8_t asked_node;
 };
 
@@ -82,9 +83,9 @@ MUST_USE enum status ordered__start(struct partition_slot *slot);
 void ordered__drop(struct partition_slot *slot);
 
 /* ordered_request.c */
-/* A client's command on keys of one partition of an ordered table. */
-void ordered__on_key(struct client *c, const struct command *command, const struct resp_request *words,
-                     struct partition_slot *slot);
+/* A client's command on keys of one partition of an ordered table. False: the client waits for its earlier reads. */
+MUST_USE bool ordered__on_key(struct client *c, const struct command *command, const struct resp_request *words,
+                              struct partition_slot *slot);
 void ordered__run(struct task *task);   /* its slot is of an ordered table */
 void ordered__serve(struct task *task); /* CALL_ORDERED */
 void ordered__done(void *user, uint64_t token, enum group_outcome outcome, struct buffer *reply);

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "node/shard_internal.h"
 
-enum { TOKEN_INDEX_BITS = 16, ASK_AFTER_APPENDED = 1, REDIRECT_BYTES_MAX = 32 };
+enum { TOKEN_INDEX_BITS = 16, ASK_THROUGH_LOG = 1, REDIRECT_BYTES_MAX = 32 };
 
 static const char redirect_prefix[] = "-REDIRECT ";
 
@@ -189,8 +189,7 @@ static void ask_to_read(struct task *task)
     }
     waiter->task = task;
     uint64_t token = waiter->token;
-    enum group_outcome outcome = group_read(task->slot->group, token, task->ordered.after_appended,
-                                            ordered__now(s->now.wall_ms, s->now.mono_ns));
+    enum group_outcome outcome = group_read(task->slot->group, token, ordered__now(s->now.wall_ms, s->now.mono_ns));
     ordered__touched(task->slot);
     if (outcome != GROUP_READY) return;
     waiter_free(s, waiter_find(s, token));
@@ -302,7 +301,7 @@ static struct target target_of(struct partition_slot *slot)
 static void ask(struct task *task, struct target target)
 {
     struct buffer *payload = call__begin(task->shard, task->slot, CALL_ORDERED);
-    write_u8(payload, task->ordered.after_appended ? ASK_AFTER_APPENDED : 0);
+    write_u8(payload, task->ordered.through_log ? ASK_THROUGH_LOG : 0);
     forward__write_command(payload, task->resp_version, task->args, task->args_count);
     task->part_done = answered;
     task->ordered.asked_node = target.node;
@@ -317,12 +316,12 @@ static void attempt(struct task *task)
     struct partition_slot *slot = task->slot;
     bool from_node = task->origin == TASK_OF_CALL && task->call_node != task->shard->config.node;
     bool leads = slot->group && group_is_leader(slot->group);
-    bool reads_here = slot->group && !task->ordered.writes && !task->ordered.after_appended;
+    bool is_entry = task->ordered.writes || task->ordered.through_log;
     task->state = TASK_WORKING;
-    if (leads && task->ordered.writes) {
+    if (leads && is_entry) {
         enum group_outcome outcome = propose(slot, task, 0, 0, task->resp_version, task->args, task->args_count);
         if (outcome != GROUP_DONE) on_refusal(task, outcome);
-    } else if (leads || reads_here) {
+    } else if (slot->group && !is_entry) {
         ask_to_read(task);
     } else if (from_node) { /* R1: no second hop */
         redirect(task);
@@ -377,8 +376,8 @@ static bool must_stay(struct task *task, uint64_t pass)
     struct target target = {TARGET_HERE, 0, 0};
     if (slot->asked_count > 0 && slot->open_pass != pass) return true;
     slot->open_pass = pass;
-    bool here =
-        slot->group && (group_is_leader(slot->group) || (!task->ordered.writes && !task->ordered.after_appended));
+    bool is_entry = task->ordered.writes || task->ordered.through_log;
+    bool here = slot->group && (group_is_leader(slot->group) || !is_entry);
     if (!here) target = target_of(slot);
     return target.kind == TARGET_NONE;
 }
@@ -416,27 +415,7 @@ void ordered__look_at_parked(struct shard *s)
 
 /* ---- ways in ---- */
 
-static struct task *task_of_client(struct client *c, const struct command *command, const struct resp_request *words,
-                                   struct partition_slot *slot)
-{
-    struct task *task = task__new(c->shard, TASK_OF_CLIENT);
-    task->command = command;
-    task->resp_version = c->resp_version;
-    task->client = c->id;
-    task->slot = slot;
-    task->ordered.after_appended = c->pending_count > 0;
-    task__set_args(task, words->args, words->args_count);
-    return task;
-}
-
-/* The quick ways: the leader is here, or can be asked by its lease. False: it needs a task. */
-static bool propose_for_client(struct client *c, const struct resp_request *words, struct partition_slot *slot,
-                               uint64_t *out_mark)
-{
-    *out_mark = client__defer(c);
-    return propose(slot, NULL, c->id, *out_mark, c->resp_version, words->args, words->args_count) == GROUP_DONE;
-}
-
+/* The leader's lease lets it answer at once. False: it needs a task. */
 static bool read_for_client(struct client *c, const struct resp_request *words, struct partition_slot *slot)
 {
     struct shard *s = c->shard;
@@ -465,34 +444,52 @@ static bool client_is_refused(struct client *c, const struct command *command, c
     return true;
 }
 
-void ordered__on_key(struct client *c, const struct command *command, const struct resp_request *words,
-                     struct partition_slot *slot)
+/* Its way is a task: it waits for a leader, for another node, or for what is cold. */
+static void run_for_client(struct client *c, const struct command *command, const struct resp_request *words,
+                           struct partition_slot *slot, uint64_t mark, bool writes)
 {
     struct shard *s = c->shard;
-    const struct machine_command *own = machine_command_find(words->args[0]);
-    uint64_t mark = 0;
-    bool has_mark = false;
-    if (client_is_refused(c, command, own, words, slot)) {
-        s->statistics.errors++;
-        client__replied(c, 0);
-        return;
-    }
-    bool writes = own->flags & MACHINE_WRITES;
-    if (slot->group && slot->parked_count == 0 && group_is_leader(slot->group)) {
-        has_mark = writes;
-        if (writes ? propose_for_client(c, words, slot, &mark) : read_for_client(c, words, slot)) return;
-    }
     if (s->tasks_count >= TASKS_MAX) {
         struct buffer reply;
         buffer_init(&reply, CLIENT_REPLY_BYTES_MAX);
         ordered__reply_failure(slot, GROUP_BUSY, &reply);
-        client__finish(s, c->id, has_mark ? mark : client__defer(c), &reply, 0);
+        client__finish(s, c->id, mark, &reply, 0);
         buffer_deinit(&reply);
         return;
     }
-    struct task *task = task_of_client(c, command, words, slot);
-    task->mark = has_mark ? mark : client__defer(c);
+    struct task *task = task__new(s, TASK_OF_CLIENT);
+    task->command = command;
+    task->resp_version = c->resp_version;
+    task->client = c->id;
+    task->mark = mark;
+    task->slot = slot;
+    task->ordered.through_log = !writes && c->pending_count > 1; /* one is its own */
+    task->ordered.is_counted = !writes && !task->ordered.through_log;
+    c->ordered_reads += task->ordered.is_counted;
+    task__set_args(task, words->args, words->args_count);
     ordered__run(task);
+}
+
+bool ordered__on_key(struct client *c, const struct command *command, const struct resp_request *words,
+                     struct partition_slot *slot)
+{
+    const struct machine_command *own = machine_command_find(words->args[0]);
+    if (client_is_refused(c, command, own, words, slot)) {
+        c->shard->statistics.errors++;
+        client__replied(c, 0);
+        return true;
+    }
+    bool writes = own->flags & MACHINE_WRITES;
+    if (c->ordered_reads > 0 && (writes || c->pending_count > c->ordered_reads)) return false;
+    bool leads = slot->group && slot->parked_count == 0 && group_is_leader(slot->group);
+    if (leads && !writes && read_for_client(c, words, slot)) return true;
+    uint64_t mark = client__defer(c);
+    if (leads && writes &&
+        propose(slot, NULL, c->id, mark, c->resp_version, words->args, words->args_count) == GROUP_DONE) {
+        return true;
+    }
+    run_for_client(c, command, words, slot, mark, writes);
+    return true;
 }
 
 /* The words of a forwarded command, checked as if they came from a client. */
@@ -500,13 +497,13 @@ static bool read_command(struct task *task, struct reader *r)
 {
     uint8_t flags = read_u8(r), version = read_u8(r);
     uint64_t count = read_varint(r);
-    if (r->failed || flags > ASK_AFTER_APPENDED || (version != 2 && version != 3)) return false;
+    if (r->failed || flags > ASK_THROUGH_LOG || (version != 2 && version != 3)) return false;
     if (count == 0 || count > reader_left(r)) return false;
     task->args = arena_alloc(&task->arena, count * sizeof *task->args);
     task->args_count = count;
     for (uint64_t i = 0; i < count; i++) task->args[i] = read_bytes(r);
     task->resp_version = version;
-    task->ordered.after_appended = flags & ASK_AFTER_APPENDED;
+    task->ordered.through_log = flags & ASK_THROUGH_LOG;
     return reader_finished(r);
 }
 

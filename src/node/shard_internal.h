@@ -115,6 +115,7 @@ struct client {
     uint32_t marks_capacity, marks_head, marks_count;
     uint64_t marks_first;   /* sequence of the mark at the head */
     uint32_t pending_count; /* marks PENDING */
+    uint32_t ordered_reads; /* of them: reads of ordered tables under way */
     enum block block;
     enum status cold_status; /* a fetch failed: answer with it */
     bool closing, gone, in_bytes;

@@ -184,6 +184,7 @@ void task__finish(struct task *task)
         client__finish(s, task->client, task->mark, &task->reply, task->wait_lsn);
         struct client *c = client__find(s, task->client);
         if (c && c->block == BLOCK_TASK) client__unblock(c);
+        if (c && task->ordered.is_counted) c->ordered_reads--;
         task->state = TASK_ENDED;
         return;
     }

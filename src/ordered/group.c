@@ -250,13 +250,13 @@ enum group_outcome group_propose(struct group *g, uint64_t token, struct slice e
     return outcome;
 }
 
-enum group_outcome group_read(struct group *g, uint64_t token, bool after_appended, struct group_now now)
+enum group_outcome group_read(struct group *g, uint64_t token, struct group_now now)
 {
     ASSERT(token && !(token & AT_ONCE_BIT));
     g->now = now;
     g->immediate_token = token;
     g->immediate_ready = false;
-    GROUP_QUEUE_PUSH(g->asked, ((struct group_reader){token, after_appended ? raft_last_index(g->raft) : 0}));
+    GROUP_QUEUE_PUSH(g->asked, ((struct group_reader){token, 0}));
     group__event(g, (struct raft_event){.type = RAFT_READ, .read_context = token});
     g->immediate_token = 0;
     bool is_ready = g->immediate_ready && g->ended.count == 0;

@@ -102,8 +102,8 @@ bool group_has_work(const struct group *g); /* something stands still that goes 
 enum group_outcome group_propose(struct group *g, uint64_t token, struct slice entry, struct group_now now,
                                  uint64_t *out_term, uint64_t *out_index);
 /* May a read be served that came in before `now`? GROUP_READY: at once, by machine_read(); GROUP_DONE: later, done()
- * follows with READY or a refusal. `after_appended`: it must also show every entry appended here so far. */
-enum group_outcome group_read(struct group *g, uint64_t token, bool after_appended, struct group_now now);
+ * follows with READY or a refusal. */
+enum group_outcome group_read(struct group *g, uint64_t token, struct group_now now);
 /* Can a read be served by the leader's lease, without asking anybody? Then group_machine() shows what it must show. */
 bool group_read_at_once(struct group *g, struct group_now now);
 /* ---- facts ---- */

@@ -103,7 +103,7 @@ void group__on_read(struct group *g, const struct raft_read *read)
     struct group_reader reader;
     if (!take_asked(g, read->context, &reader)) return;
     enum group_outcome outcome = outcome_of_read(read->result);
-    if (outcome == GROUP_READY && read->index > reader.index) reader.index = read->index;
+    reader.index = read->index;
     if (outcome == GROUP_READY && reader.index > g->applied) {
         add_reader(g, reader);
     } else if (outcome == GROUP_READY && reader.token == g->immediate_token) {

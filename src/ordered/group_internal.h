@@ -22,7 +22,7 @@ struct group_waiter { /* a proposal: until an entry is applied at its index */
 };
 struct group_reader { /* a read */
     uint64_t token;
-    uint64_t index; /* unconfirmed: what was appended when it came, if that counts; confirmed: what it must see */
+    uint64_t index; /* confirmed: what it must see */
 };
 struct group_write { /* a write of raft's that the log has not made durable yet */
     struct raft_write write;

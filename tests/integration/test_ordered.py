@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+"""Tables of ENGINE ordered on real processes: what is acknowledged stays, reads are linearizable from any node, and who
+can't keep its promise says so before it does anything."""
+import threading
+import time
+
+import cluster
+from resp import RespError
+
+CREATE = ("TABLE", "CREATE", "accounts", "ENGINE", "ordered", "DURABILITY", "majority+regions:2", "PARTITIONS", 4)
+
+
+def works(node, key="accounts:probe"):
+    return lambda: node.ask("SET", key, "x") == "OK"
+
+
+class Writer(threading.Thread):
+    """Adds one after the other to a counter of its own, and remembers what was acknowledged."""
+
+    def __init__(self, node, name):
+        super().__init__()
+        self.node, self.key = node, "accounts:%s" % name
+        self.acknowledged = self.unknown = self.refused = 0
+        self.errors = []
+        self.stopping = False
+
+    def run(self):
+        connection = self.node.connect(timeout=20)
+        while not self.stopping:
+            try:
+                reply = connection.ask("INCR", self.key)
+            except OSError as error:
+                self.errors.append(str(error))
+                self.unknown += 1
+                return
+            if isinstance(reply, RespError):
+                self.errors.append(str(reply))
+                self.unknown += reply.code == "UNKNOWN"
+                self.refused += reply.code == "UNAVAILABLE"
+                if reply.code not in ("UNKNOWN", "UNAVAILABLE"):
+                    return
+                continue
+            self.acknowledged += 1
+        connection.close()
+
+
+class OrderedTest(cluster.TestCase):
+    def table(self, **options):
+        made = self.cluster(**options)
+        first = next(iter(made))
+        self.assertEqual("OK", first.call(*CREATE))
+        for node in made:
+            for number in range(16):
+                cluster.wait_until(works(node, "accounts:probe-%d" % number), "%s finds a leader" % node.id)
+        return made
+
+    def leader_of(self, made, key):
+        """The node that answers fastest is not it; the one whose log says so is: ask each for its own."""
+        return [node for node in made if "leader" in str(node.ask("TOPOLOGY", "NODES"))]
+
+    def test_commands_have_redis_meaning(self):
+        made = self.table()
+        us, eu, apac = made
+        self.assertEqual("OK", us.call("SET", "accounts:a", "1"))
+        self.assertEqual("1", eu.call("GET", "accounts:a"))
+        self.assertEqual(0, eu.call("SETNX", "accounts:a", "2"))
+        self.assertEqual(1, eu.call("SETNX", "accounts:b", "2"))
+        self.assertIsNone(apac.call("SET", "accounts:a", "3", "NX"))
+        self.assertEqual("1", apac.call("GETSET", "accounts:a", "3"))
+        self.assertEqual(4, us.call("INCR", "accounts:a"))
+        self.assertEqual("4", eu.call("SET", "accounts:a", "5", "GET"))
+        self.assert_error("WRONGTYPE", us.ask("HGET", "accounts:a", "f"))
+        self.assertEqual(2, us.call("HSET", "accounts:h", "f", "1", "g", "2"))
+        self.assertEqual({"f": "1", "g": "2"}, cluster.as_map(eu.call("HGETALL", "accounts:h")))
+        self.assertEqual(1, us.call("DEL", "accounts:a"))
+        self.assertIsNone(apac.call("GET", "accounts:a"))
+        self.assertEqual(["2", None], apac.call("MGET", "accounts:b", "accounts:a"))
+        self.assertEqual("OK", us.call("SET", "accounts:e", "1", "PX", 200))
+        cluster.wait_until(lambda: eu.call("GET", "accounts:e") is None, "the key expires everywhere")
+
+    def test_reads_see_what_was_acknowledged_before(self):
+        made = self.table()
+        nodes = list(made)
+        for number in range(60):
+            self.assertEqual("OK", nodes[number % 3].call("SET", "accounts:r", number))
+            self.assertEqual(str(number), nodes[(number + 1) % 3].call("GET", "accounts:r"))
+
+    def test_pipelined_requests_keep_their_order(self):
+        made = self.table()
+        for node in made:
+            connection = node.connect()
+            words = []
+            for number in range(100):
+                words += [("SET", "accounts:p", number), ("GET", "accounts:p")]
+            for replies in [connection.pipeline(*words)]:
+                self.assertEqual([str(number) for number in range(100)], replies[1::2])
+            connection.close()
+
+    def test_keys_of_several_groups_are_refused_as_a_whole(self):
+        us = next(iter(self.table()))
+        self.assert_error("CONTRACT", us.ask("MSET", *[word for n in range(20) for word in ("accounts:m%d" % n, n)]))
+        self.assertEqual(0, us.call("EXISTS", *["accounts:m%d" % n for n in range(20)]))
+
+    def test_nothing_acknowledged_is_lost_when_nodes_are_killed(self):
+        made = self.table(links={("us-east", "eu"): (5, 0), ("us-east", "apac"): (5, 0), ("eu", "apac"): (5, 0)})
+        nodes = list(made)
+        for victim in nodes:
+            writers = [Writer(node, "%s-%s-%d" % (victim.id, node.id, n))
+                       for node in nodes if node is not victim for n in range(4)]
+            for writer in writers:
+                writer.start()
+            time.sleep(0.5)
+            before = sum(writer.acknowledged for writer in writers)
+            victim.kill()
+            time.sleep(4)
+            self.assertGreater(sum(writer.acknowledged for writer in writers), before, "writes resume")
+            for writer in writers:
+                writer.stopping = True
+            for writer in writers:
+                writer.join()
+            victim.start()
+            made.wait_connected()
+            for writer in writers:
+                for node in nodes:
+                    value = int(cluster.wait_until(lambda: node.ask("GET", writer.key), "a read") or 0)
+                    self.assertGreaterEqual(value, writer.acknowledged, writer.errors)
+                    self.assertLessEqual(value, writer.acknowledged + writer.unknown, writer.errors)
+
+    def test_all_killed_at_once(self):
+        made = self.table()
+        us, eu, _ = made
+        for number in range(100):
+            self.assertEqual("OK", us.call("SET", "accounts:k%d" % number, number))
+        for node in made:
+            node.kill()
+        made.start()
+        for number in range(100):
+            key = "accounts:k%d" % number
+            self.assertEqual(str(number), cluster.wait_until(lambda: eu.ask("GET", key), "a leader"))
+
+    def test_a_cut_off_region_refuses_and_heals(self):
+        made = self.table()
+        us, eu, apac = made
+        self.assertEqual("OK", us.call("SET", "accounts:c", "before"))
+        us.call("FAULT", "CUT", "apac", "us-east")
+        us.call("FAULT", "CUT", "apac", "eu")
+        cluster.wait_until(works(us, "accounts:c"), "two regions go on")
+        reply = apac.ask("SET", "accounts:c", "from-apac")
+        self.assertIsInstance(reply, RespError)
+        self.assertIn(reply.code, ("UNAVAILABLE", "UNKNOWN"))
+        self.assertIn("us-east-1", str(reply))
+        reply = cluster.wait_until(
+            lambda: [r for r in [apac.ask("SET", "accounts:c", "again")] if isinstance(r, RespError) and
+                     r.code == "UNAVAILABLE"], "it knows that it can't")[0]
+        self.assertIn("nothing was done", str(reply))
+        self.assertIsInstance(apac.ask("GET", "accounts:c"), RespError)
+        self.assertEqual("OK", eu.call("SET", "accounts:c", "meanwhile"))
+        us.call("FAULT", "HEAL")
+        cluster.wait_until(lambda: apac.ask("GET", "accounts:c") == "meanwhile", "apac is back")
+        cluster.wait_until(works(apac, "accounts:c"), "apac writes again")
+
+
+if __name__ == "__main__":
+    cluster.main()
