@@ -284,9 +284,27 @@ static void send_open(struct task *task)
     }
 }
 
+/* A group answers for all keys at once: an array without its head is the replies of the keys, and a sum stands for that
+ * of the first key, the others add nothing to it. */
+static struct slice of_group(struct task *task, const struct part *part, struct slice answer)
+{
+    static const char nothing[] = ":0\r\n";
+    if (answer.length == 0 || is_error(answer)) return answer;
+    if (task->command->scope == SCOPE_KEYS_ARRAY) {
+        const uint8_t *end = memchr(answer.data, '\n', answer.length);
+        return end ? slice_skip(answer, (size_t)(end + 1 - answer.data)) : answer;
+    }
+    struct buffer *b = &((struct keys_work *)task->work)->one;
+    buffer_clear(b);
+    buffer_append_slice(b, answer);
+    for (uint32_t i = 1; i < part->count; i++) buffer_append_slice(b, slice_of_string(nothing));
+    return buffer_slice(b);
+}
+
 /* The replies of a part's keys, in order. Returns: how many of them are sound. */
 static uint32_t take_replies(struct task *task, const struct part *part, struct slice answer)
 {
+    if (part->slot->table->table.contract.engine == ENGINE_ORDERED) answer = of_group(task, part, answer);
     struct arena arena;
     struct resp_value value;
     size_t used = 0;

@@ -142,7 +142,8 @@ static void run_command(struct task *task)
 {
     const struct command *command = task->command;
     bool many = command_has_many_keys(command, task->args_count);
-    if (task->slot && !many) {
+    bool is_ordered = task->slot && task->slot->table->table.contract.engine == ENGINE_ORDERED;
+    if (task->slot && (!many || is_ordered)) {
         run_at_slot(task);
     } else if ((command->flags & COMMAND_SHARD_ZERO) && task->shard->config.shard != 0) {
         run_on_shard_zero(task);

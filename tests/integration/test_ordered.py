@@ -95,7 +95,12 @@ class OrderedTest(cluster.TestCase):
     def test_keys_of_several_groups_are_refused_as_a_whole(self):
         us = next(iter(self.table()))
         self.assert_error("CONTRACT", us.ask("MSET", *[word for n in range(20) for word in ("accounts:m%d" % n, n)]))
-        self.assertEqual(0, us.call("EXISTS", *["accounts:m%d" % n for n in range(20)]))
+        names = ["accounts:m%d" % n for n in range(20)]
+        self.assertEqual(0, us.call("EXISTS", *names))
+        for name in names[5:]:
+            self.assertEqual("OK", us.call("SET", name, name))
+        self.assertEqual([None] * 5 + names[5:], us.call("MGET", *names))
+        self.assertEqual(16, us.call("EXISTS", names[7], *names))
 
     def test_nothing_acknowledged_is_lost_when_nodes_are_killed(self):
         made = self.table(links={("us-east", "eu"): (5, 0), ("us-east", "apac"): (5, 0), ("eu", "apac"): (5, 0)})

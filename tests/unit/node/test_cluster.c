@@ -29,7 +29,7 @@ static void a_table_is_known_everywhere_at_once(void **state)
         assert_true(cluster_reply_has(c, "\"state\", \"live\""));
     }
     assert_reply(c, 3, "TABLE CREATE users", "-ERR the table exists already");
-    assert_reply_begins(c, 3, "TABLE CREATE other ENGINE ordered", "-CONTRACT ENGINE ordered");
+    assert_reply_begins(c, 3, "TABLE CREATE other ENGINE ordered CONFLICT lww", "-CONTRACT ");
     cluster_free(c);
 }
 
