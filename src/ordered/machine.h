@@ -19,6 +19,7 @@
 
 #include "base/arena.h"
 #include "base/prng.h"
+#include "ordered/transaction.h"
 #include "ordered/value.h"
 #include "storage/store.h"
 
@@ -98,6 +99,12 @@ enum machine_entry_kind {
     MACHINE_ENTRY_MULTI = 2,   /* several in one, one array of replies */
     MACHINE_ENTRY_EXPIRE = 3,  /* remove what has expired; proposed by the leader */
     MACHINE_ENTRY_CANCEL = 4,  /* OUTCOME id CANCEL: the first in the log wins (S8) */
+    /* Of transactions over groups, see transaction.h. Their reply is a transaction_answer_write(). */
+    MACHINE_ENTRY_PREPARE = 5, /* try the commands, keep nothing of them but locks and a record */
+    MACHINE_ENTRY_RESOLVE = 6, /* what is on record; where nothing is, ABORTED from now on */
+    MACHINE_ENTRY_COMMIT = 7,  /* do what was prepared */
+    MACHINE_ENTRY_ABORT = 8,   /* unlock what was prepared */
+    MACHINE_ENTRY_FORGET = 9,  /* every participant has committed */
 };
 
 struct machine_args {
@@ -117,8 +124,9 @@ struct machine_entry {
     int resp_version;                    /* of the reply */
     const struct machine_args *commands; /* COMMAND: one; MULTI: all; EXPIRE: one, whose args are the keys */
     size_t commands_count;
-    const struct machine_watch *watches; /* MULTI */
+    const struct machine_watch *watches; /* MULTI, PREPARE */
     size_t watches_count;
+    struct transaction transaction; /* PREPARE and later kinds */
 };
 
 void machine_entry_write(struct buffer *out, const struct machine_entry *entry);
@@ -220,6 +228,20 @@ MUST_USE enum machine_result machine_record_get(struct machine *m, enum machine_
                                                 struct machine_answer *answer);
 void machine_record_remove(struct machine *m, uint64_t lsn, uint64_t index, enum machine_record_kind kind,
                            struct slice name); /* there or not; a cold one must be fetched before */
+
+/* ---- transactions over groups ---- */
+
+uint64_t machine_transactions_count(const struct machine *m); /* on record, ended ones that are kept included */
+/* What is on record of `id`: GONE where nothing is. The reply is as RESP version 2 or 3, as it was prepared. */
+MUST_USE enum machine_result machine_transaction_find(struct machine *m, struct slice id,
+                                                      struct transaction_answer *out, struct machine_answer *answer);
+/* For the leader: each transaction that has stayed PREPARED for `doubt_ms`, or COMMITTED and not forgotten; again after
+ * as long. The visit borrows everything, and may change nothing here. Bounded work for a call; MACHINE_COLD: fetch and
+ * call again. */
+MUST_USE enum machine_result machine_transactions_in_doubt(
+    struct machine *m, uint64_t now_ms, uint64_t doubt_ms,
+    void (*visit)(void *user, const struct transaction *transaction, enum transaction_state state), void *user,
+    struct machine_answer *answer);
 
 /* ---- write-back (of both homes, see store.h) ---- */
 

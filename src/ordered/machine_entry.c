@@ -1,7 +1,9 @@
 /* machine_entry.c: what the log carries for the machine.
  *
  *     entry    = kind:u8 time:varint resp_version:u8 id:bytes commands:count{ args:count{ arg:bytes } }
- *                [MULTI: watches:count{ key:bytes version:varint }]
+ *                [MULTI, PREPARE: watches:count{ key:bytes version:varint }]
+ *                [PREPARE and later kinds: id:bytes age:varint deadline:varint keep_until:varint flags:u8
+ *                                          groups:count{ table:varint partition:varint }]
  */
 #include "ordered/machine.h"
 #include "wire/varint.h"
@@ -12,6 +14,25 @@ static void write_args(struct buffer *out, const struct machine_args *command)
     for (size_t i = 0; i < command->count; i++) write_bytes(out, command->args[i]);
 }
 
+static bool has_watches(enum machine_entry_kind kind)
+{
+    return kind == MACHINE_ENTRY_MULTI || kind == MACHINE_ENTRY_PREPARE;
+}
+
+static bool has_transaction(enum machine_entry_kind kind)
+{
+    return kind >= MACHINE_ENTRY_PREPARE && kind <= MACHINE_ENTRY_FORGET;
+}
+
+static void write_watches(struct buffer *out, const struct machine_entry *entry)
+{
+    write_varint(out, entry->watches_count);
+    for (size_t i = 0; i < entry->watches_count; i++) {
+        write_bytes(out, entry->watches[i].key);
+        write_varint(out, entry->watches[i].version);
+    }
+}
+
 void machine_entry_write(struct buffer *out, const struct machine_entry *entry)
 {
     write_u8(out, (uint8_t)entry->kind);
@@ -20,12 +41,8 @@ void machine_entry_write(struct buffer *out, const struct machine_entry *entry)
     write_bytes(out, entry->id);
     write_varint(out, entry->commands_count);
     for (size_t i = 0; i < entry->commands_count; i++) write_args(out, &entry->commands[i]);
-    if (entry->kind != MACHINE_ENTRY_MULTI) return;
-    write_varint(out, entry->watches_count);
-    for (size_t i = 0; i < entry->watches_count; i++) {
-        write_bytes(out, entry->watches[i].key);
-        write_varint(out, entry->watches[i].version);
-    }
+    if (has_watches(entry->kind)) write_watches(out, entry);
+    if (has_transaction(entry->kind)) transaction_write(out, &entry->transaction);
 }
 
 /* A count of things that take at least one byte each: more than there are bytes can't be true. */
@@ -56,19 +73,28 @@ static void read_watches(struct reader *r, struct arena *arena, struct machine_e
     out->watches = watches;
 }
 
+static bool every_command_has_a_word(const struct machine_entry *entry)
+{
+    for (size_t i = 0; i < entry->commands_count; i++) {
+        if (entry->commands[i].count == 0) return false;
+    }
+    return true;
+}
+
 static bool shape_is_right(const struct machine_entry *entry)
 {
     if (entry->resp_version != 2 && entry->resp_version != 3) return false;
     if (entry->id.length > MACHINE_ID_BYTES_MAX) return false;
     switch (entry->kind) {
     case MACHINE_ENTRY_COMMAND: return entry->commands_count == 1 && entry->commands[0].count > 0;
-    case MACHINE_ENTRY_MULTI:
-        for (size_t i = 0; i < entry->commands_count; i++) {
-            if (entry->commands[i].count == 0) return false;
-        }
-        return true;
+    case MACHINE_ENTRY_MULTI: return every_command_has_a_word(entry);
     case MACHINE_ENTRY_EXPIRE: return entry->commands_count == 1;
     case MACHINE_ENTRY_CANCEL: return entry->commands_count == 0 && entry->id.length > 0;
+    case MACHINE_ENTRY_PREPARE: return entry->transaction.groups_count > 0 && every_command_has_a_word(entry);
+    case MACHINE_ENTRY_RESOLVE:
+    case MACHINE_ENTRY_COMMIT:
+    case MACHINE_ENTRY_ABORT:
+    case MACHINE_ENTRY_FORGET: return entry->commands_count == 0;
     }
     return false;
 }
@@ -84,7 +110,8 @@ enum status machine_entry_read(struct slice bytes, struct arena *arena, struct m
     struct machine_args *commands = arena_alloc(arena, entry.commands_count * sizeof *commands);
     for (size_t i = 0; i < entry.commands_count; i++) read_args(&r, arena, &commands[i]);
     entry.commands = commands;
-    if (entry.kind == MACHINE_ENTRY_MULTI) read_watches(&r, arena, &entry);
+    if (has_watches(entry.kind)) read_watches(&r, arena, &entry);
+    if (has_transaction(entry.kind)) transaction_read(&r, arena, &entry.transaction);
     if (!reader_finished(&r) || !shape_is_right(&entry)) return STATUS_MALFORMED;
     *out = entry;
     return STATUS_OK;
