@@ -238,10 +238,11 @@ MUST_USE enum machine_result machine_transaction_find(struct machine *m, struct 
 /* For the leader: each transaction that has stayed PREPARED for `doubt_ms`, or COMMITTED and not forgotten; again after
  * as long. The visit borrows everything, and may change nothing here. Bounded work for a call; MACHINE_COLD: fetch and
  * call again. */
-MUST_USE enum machine_result machine_transactions_in_doubt(
-    struct machine *m, uint64_t now_ms, uint64_t doubt_ms,
-    void (*visit)(void *user, const struct transaction *transaction, enum transaction_state state), void *user,
-    struct machine_answer *answer);
+MUST_USE enum machine_result machine_transactions_in_doubt(struct machine *m, uint64_t now_ms, uint64_t doubt_ms,
+                                                           void (*visit)(void *user,
+                                                                         const struct transaction *transaction,
+                                                                         enum transaction_state state),
+                                                           void *user, struct machine_answer *answer);
 
 /* ---- write-back (of both homes, see store.h) ---- */
 

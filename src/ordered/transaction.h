@@ -1,8 +1,8 @@
 /* transaction.h: a transaction's part in one group: how entries of the log prepare it, end it and ask about it. What
  * they do with the group's state is machine_transaction.c; who sends them is txn/.
  *
- * There is no coordinator's record: a transaction is committed once every participant's group holds its PREPARED record,
- * each under its own commit rule (S10), and aborted once one of them holds an ABORTED one. Both are final:
+ * There is no coordinator's record: a transaction is committed once every participant's group holds its PREPARED
+ * record, each under its own commit rule (S10), and aborted once one of them holds an ABORTED one. Both are final:
  *
  *     (none) ──PREPARE, all went well──▶ PREPARED ──COMMIT──▶ COMMITTED ──FORGET──▶ COMMITTED, forgotten
  *        └──PREPARE refused, RESOLVE, ABORT──▶ ABORTED ◀──ABORT──┘
@@ -27,10 +27,10 @@
 
 enum {
     TRANSACTION_GROUPS_MAX = 256,
-    TRANSACTION_LIFE_MS_MAX = 10 * 60 * 1000,        /* a deadline further away is refused */
-    TRANSACTION_KEEP_MS_MAX = 25 * 60 * 60 * 1000,   /* the same for keep_until_ms */
-    TRANSACTION_COUNT_MAX = 256 * 1024,              /* of one group, finished ones that are kept included */
-    TRANSACTION_BYTES_MAX = 128 << 20,               /* of their records */
+    TRANSACTION_LIFE_MS_MAX = 10 * 60 * 1000,                  /* a deadline further away is refused */
+    TRANSACTION_KEEP_MS_MAX = 25 * 60 * 60 * 1000,             /* the same for keep_until_ms */
+    TRANSACTION_COUNT_MAX = 256 * 1024,                        /* of one group, finished ones that are kept included */
+    TRANSACTION_BYTES_MAX = 128 << 20,                         /* of their records */
     TRANSACTION_ABORTED_COUNT_MAX = 2 * TRANSACTION_COUNT_MAX, /* refusals have this room beyond the others' */
 };
 
@@ -46,11 +46,11 @@ enum transaction_flags {
 
 /* What every entry of a transaction carries. */
 struct transaction {
-    struct slice id;        /* another one for each try; at most MACHINE_ID_BYTES_MAX */
-    uint64_t age_ms;        /* when its first try began: the smaller is the older; ties by id */
-    uint64_t deadline_ms;   /* T2 */
-    uint64_t keep_until_ms; /* its end stays on record until then; >= deadline_ms */
-    uint8_t flags;          /* enum transaction_flags */
+    struct slice id;                        /* another one for each try; at most MACHINE_ID_BYTES_MAX */
+    uint64_t age_ms;                        /* when its first try began: the smaller is the older; ties by id */
+    uint64_t deadline_ms;                   /* T2 */
+    uint64_t keep_until_ms;                 /* its end stays on record until then; >= deadline_ms */
+    uint8_t flags;                          /* enum transaction_flags */
     const struct transaction_group *groups; /* PREPARE: every participant; others: none */
     size_t groups_count;
 };
@@ -70,11 +70,11 @@ enum transaction_state {
 
 enum transaction_reason {
     TRANSACTION_NO_REASON,
-    TRANSACTION_REFUSED,  /* ABORTED: the commands can't be done; `reply` says why */
-    TRANSACTION_DIED,     /* ABORTED: an older transaction holds a key: try again under the old age */
-    TRANSACTION_ENDED,    /* ABORTED: by RESOLVE or ABORT */
-    TRANSACTION_LOCKED,   /* WAIT: for `holder` */
-    TRANSACTION_NO_ROOM,  /* WAIT */
+    TRANSACTION_REFUSED, /* ABORTED: the commands can't be done; `reply` says why */
+    TRANSACTION_DIED,    /* ABORTED: an older transaction holds a key: try again under the old age */
+    TRANSACTION_ENDED,   /* ABORTED: by RESOLVE or ABORT */
+    TRANSACTION_LOCKED,  /* WAIT: for `holder` */
+    TRANSACTION_NO_ROOM, /* WAIT */
 };
 
 struct transaction_answer {
