@@ -23,6 +23,7 @@ struct call {
     bool defers_minimum; /* in a MULTI: checked at its end */
     uint64_t now_ms;
     uint64_t lsn, index; /* of the entry; 0 in machine_read() */
+    uint64_t draws_as;   /* index of the entry that was first answered: seeds what is drawn, names holds */
     struct arena *arena;
     struct buffer *reply;
     struct prng *prng;
@@ -39,7 +40,56 @@ struct command_group {
 };
 extern const struct command_group commands_string, commands_counter, commands_hash, commands_set, commands_set_algebra,
     commands_list, commands_list_move, commands_zset, commands_zset_range, commands_zset_algebra, commands_key,
-    commands_key_move;
+    commands_key_move, commands_money;
+
+/* ---- entries while they are applied (machine_apply.c) ---- */
+
+struct applying {
+    struct machine *machine;
+    const struct machine_entry *entry;
+    struct slice bytes; /* the entry's */
+    uint64_t lsn, index, now_ms;
+    uint64_t draws_as; /* `index`, or a transaction's PREPARE */
+    struct buffer *reply;
+    struct machine_answer *answer;
+    struct prng prng;
+};
+
+/* Everything hot that the entry's commands and watches touch? `locks`: LOCKED when a key is locked. */
+MUST_USE enum machine_result machine__gather_commands(struct applying *a, bool locks);
+void machine__run_command(struct applying *a, const struct machine_args *command, bool defers_minimum);
+MUST_USE bool machine__watches_hold(const struct applying *a);
+/* True: what was run since keeps_undo leaves a key below the minimum, and the error is replied. */
+MUST_USE bool machine__reply_broken_minimum(struct applying *a);
+/* Every key of the entry's commands, in order, some perhaps twice; accounts of holds too, as far as they are hot. */
+void machine__visit_entry_keys(struct applying *a, const struct machine_entry *entry,
+                               void (*visit)(void *user, struct slice key), void *user);
+
+/* machine_transaction.c: PREPARE and later kinds. Both answer and change as machine_apply() does. */
+MUST_USE enum machine_result machine__gather_transaction(struct applying *a);
+void machine__run_transaction(struct applying *a);
+bool machine__transaction_remove(struct applying *a, struct slice id); /* one that is over */
+
+/* ---- holds (machine_hold.c) ---- */
+
+struct hold {
+    struct slice account; /* key */
+    int64_t amount;
+    uint64_t expires_at_ms;
+};
+
+/* DONE: *out_found, and the hold, which borrows from the record. */
+MUST_USE enum machine_result machine__hold_find(struct machine *m, struct slice id, bool *out_found, struct hold *out,
+                                                struct machine_answer *answer);
+void machine__hold_id(const struct call *call, uint64_t count, struct buffer *out); /* appended */
+void machine__hold_put(struct call *call, struct slice id, const struct hold *hold);
+/* Add to an account, which may be below 0 (commands_money.c). False: the error is replied, nothing is done. */
+MUST_USE bool machine__account_add(struct call *call, struct slice key, int64_t delta);
+/* The account's item of a hold that is to be swept, and its lock: DONE, COLD, LOCKED. */
+MUST_USE enum machine_result machine__hold_gather(struct machine *m, const struct hold *hold,
+                                                  struct machine_answer *answer);
+/* Give back what has expired: false where the account can't take it (it is no number, or too great a one). */
+MUST_USE bool machine__hold_expire(struct applying *a, struct slice id);
 
 /* ---- values (call.c) ---- */
 

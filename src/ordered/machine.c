@@ -1,6 +1,7 @@
 /* machine.c: the life of a machine, its two homes in the store, and its meta record.
  *
- *     meta = format:u8 is_complete:u8 applied_index applied_term time locks expiring (varints)
+ *     meta = format:u8 is_complete:u8 applied_index applied_term time locks expiring
+ *            transactions transactions_bytes holds (varints)
  *            hours:count{ hour count bytes }  configuration:bytes
  */
 #include "ordered/machine_internal.h"
@@ -91,6 +92,9 @@ void machine__encode_state(const struct machine_state *state, bool is_complete, 
     write_varint(out, state->time_ms);
     write_varint(out, state->locks_count);
     write_varint(out, state->expiring_count);
+    write_varint(out, state->transactions_count);
+    write_varint(out, state->transactions_bytes);
+    write_varint(out, state->holds_count);
     for (uint32_t i = 0; i < OUTCOME_HOURS; i++) {
         const struct outcome_hour *hour = &state->hours[i];
         write_varint(out, hour->count ? hour->hour : 0);
@@ -110,6 +114,9 @@ enum status machine__decode_state(struct slice bytes, struct machine_state *out,
     out->time_ms = read_varint(&r);
     out->locks_count = read_varint(&r);
     out->expiring_count = read_varint(&r);
+    out->transactions_count = read_varint(&r);
+    out->transactions_bytes = read_varint(&r);
+    out->holds_count = read_varint(&r);
     for (uint32_t i = 0; i < OUTCOME_HOURS; i++) {
         out->hours[i].hour = read_varint(&r);
         out->hours[i].count = read_varint(&r);
@@ -203,6 +210,7 @@ enum status machine_open(const struct machine_config *config, const struct slice
     }
     machine__use_home(m, home);
     m->expiries.is_learned = m->state.expiring_count == 0;
+    machine__due_reset(m);
     *out = m;
     return STATUS_OK;
 }
@@ -219,6 +227,8 @@ void machine_free(struct machine *m)
     arena_deinit(&m->arena);
     buffer_deinit(&m->scratch);
     memory_free(m->expiries.all);
+    memory_free(m->due.doubts.all);
+    memory_free(m->due.sweeps.all);
     memory_free(m->undos);
     memory_free(m);
 }

@@ -68,7 +68,8 @@ void machine_drop(struct machine *m); /* the partition too, here and at rest; fr
 
 enum machine_command_flags {
     MACHINE_WRITES = 1,
-    MACHINE_RANDOM = 2, /* its reply draws */
+    MACHINE_RANDOM = 2,  /* its reply draws */
+    MACHINE_BY_HOLD = 4, /* args[1] is a hold's id: its account is a key of the command */
 };
 
 struct machine_command {
@@ -122,7 +123,7 @@ struct machine_entry {
     uint64_t time_ms;                    /* the leader's wall clock */
     struct slice id;                     /* idempotency id; empty: none. CANCEL: which */
     int resp_version;                    /* of the reply */
-    const struct machine_args *commands; /* COMMAND: one; MULTI: all; EXPIRE: one, whose args are the keys */
+    const struct machine_args *commands; /* COMMAND: one; MULTI, PREPARE: all; EXPIRE: the keys, the records */
     size_t commands_count;
     const struct machine_watch *watches; /* MULTI, PREPARE */
     size_t watches_count;
@@ -207,7 +208,7 @@ void machine_work(struct machine *m, uint64_t lsn);
 /* ---- locks and records for transactions (S10); written only while an entry is applied ---- */
 
 /* Named bytes kept, written back and sent in snapshots like values. */
-enum machine_record_kind { MACHINE_RECORD_LOCK = 'l', MACHINE_RECORD_TRANSACTION = 't' };
+enum machine_record_kind { MACHINE_RECORD_LOCK = 'l', MACHINE_RECORD_TRANSACTION = 't', MACHINE_RECORD_HOLD = 'h' };
 
 /* Lock `key` for the transaction `id`; it must not be locked, and hot (a lock that is cold: MACHINE_COLD). */
 MUST_USE enum machine_result machine_lock(struct machine *m, uint64_t lsn, uint64_t index, struct slice key,
@@ -243,6 +244,9 @@ MUST_USE enum machine_result machine_transactions_in_doubt(struct machine *m, ui
                                                                          const struct transaction *transaction,
                                                                          enum transaction_state state),
                                                            void *user, struct machine_answer *answer);
+
+/* The group of a hold, which its id names. False: no id of a hold. */
+MUST_USE bool machine_hold_id_read(struct slice id, uint64_t *out_table, uint16_t *out_partition);
 
 /* ---- write-back (of both homes, see store.h) ---- */
 

@@ -15,11 +15,9 @@ struct gathering {
     enum machine_result result;
 };
 
-static void gather_key(void *user, size_t index)
+static void gather_one(struct gathering *g, struct slice key)
 {
-    struct gathering *g = user;
     struct machine *m = g->call->machine;
-    struct slice key = g->call->args[index];
     struct store_item *item = call_item(g->call, key);
     if (item && UNLIKELY(store_item_is_cold(item))) {
         machine__note_cold(g->answer, m->data, item);
@@ -32,6 +30,21 @@ static void gather_key(void *user, size_t index)
     if (met != MACHINE_DONE) g->result = met;
 }
 
+static void gather_key(void *user, size_t index)
+{
+    struct gathering *g = user;
+    gather_one(g, g->call->args[index]);
+}
+
+static void gather_hold(struct gathering *g)
+{
+    bool found;
+    struct hold hold;
+    if (g->call->args_count < 2) return;
+    (void)machine__hold_find(g->call->machine, g->call->args[1], &found, &hold, g->answer);
+    if (g->answer->cold_count == 0 && found) gather_one(g, hold.account);
+}
+
 /* DONE, COLD before LOCKED. */
 static enum machine_result gather(struct call *call, bool locks, struct machine_answer *answer)
 {
@@ -41,6 +54,7 @@ static enum machine_result gather(struct call *call, bool locks, struct machine_
         gather_key(&g, 1);
     else
         machine_command_keys(command, call->args, call->args_count, gather_key, &g);
+    if (command->flags & MACHINE_BY_HOLD) gather_hold(&g);
     return answer->cold_count > 0 ? MACHINE_COLD : g.result;
 }
 
@@ -62,7 +76,7 @@ static void run(struct call *call)
     if (UNLIKELY(makes_wrong_type(call))) return;
     if (call->command->flags & MACHINE_RANDOM && call->index > 0) { /* M1 */
         const struct machine_config *config = &call->machine->config;
-        prng_init(call->prng, call->index ^ config->table << 20 ^ (uint64_t)config->partition << 52);
+        prng_init(call->prng, call->draws_as ^ config->table << 20 ^ (uint64_t)config->partition << 52);
     }
     call->command->run(call);
     if (LIKELY(!call->reply->overflowed)) return;
@@ -72,15 +86,6 @@ static void run(struct call *call)
 }
 
 /* ---- entries ---- */
-
-struct applying {
-    struct machine *machine;
-    const struct machine_entry *entry;
-    uint64_t lsn, index, now_ms;
-    struct buffer *reply;
-    struct machine_answer *answer;
-    struct prng prng;
-};
 
 static struct call call_of(struct applying *a, const struct machine_args *command)
 {
@@ -92,6 +97,7 @@ static struct call call_of(struct applying *a, const struct machine_args *comman
                          .now_ms = a->now_ms,
                          .lsn = a->lsn,
                          .index = a->index,
+                         .draws_as = a->draws_as,
                          .arena = &a->machine->arena,
                          .reply = a->reply,
                          .prng = &a->prng};
@@ -116,19 +122,19 @@ static enum machine_result gather_watches(struct applying *a)
     return a->answer->cold_count > 0 ? MACHINE_COLD : MACHINE_DONE;
 }
 
-static enum machine_result gather_commands(struct applying *a)
+enum machine_result machine__gather_commands(struct applying *a, bool locks)
 {
     enum machine_result all = gather_watches(a);
     for (size_t i = 0; i < a->entry->commands_count; i++) {
         struct call call = call_of(a, &a->entry->commands[i]);
         if (!is_runnable(&call)) continue;
-        enum machine_result one = gather(&call, true, a->answer);
+        enum machine_result one = gather(&call, locks, a->answer);
         if (one == MACHINE_COLD || all == MACHINE_DONE) all = one;
     }
     return all;
 }
 
-static void run_command(struct applying *a, const struct machine_args *command, bool defers_minimum)
+void machine__run_command(struct applying *a, const struct machine_args *command, bool defers_minimum)
 {
     struct call call = call_of(a, command);
     call.defers_minimum = defers_minimum;
@@ -137,7 +143,7 @@ static void run_command(struct applying *a, const struct machine_args *command, 
 
 /* ---- MULTI ---- */
 
-static bool watches_hold(const struct applying *a)
+bool machine__watches_hold(const struct applying *a)
 {
     for (size_t i = 0; i < a->entry->watches_count; i++) {
         const struct machine_watch *watch = &a->entry->watches[i];
@@ -164,16 +170,30 @@ static const struct undo *broken_minimum(const struct machine *m)
 {
     for (uint32_t i = 0; i < m->undos_count; i++) {
         const struct undo *undo = &m->undos[i];
+        if (undo->is_record) continue;
         const struct store_item *item = store_find(m->data, undo->key, undo->hash);
         if (item && !value_keeps_minimum(item->object, m->config.minimum)) return undo;
     }
     return NULL;
 }
 
+bool machine__reply_broken_minimum(struct applying *a)
+{
+    const struct machine *m = a->machine;
+    const struct undo *broken = m->config.has_minimum ? broken_minimum(m) : NULL;
+    if (!broken) return false;
+    int shown = broken->key.length < 64 ? (int)broken->key.length : 64;
+    resp_write_error_format(a->reply,
+                            "INVARIANT '%.*s' would be less than the table's minimum %lld; nothing of the "
+                            "transaction was done",
+                            shown, (const char *)broken->key.data, (long long)m->config.minimum);
+    return true;
+}
+
 static void run_multi(struct applying *a)
 {
     struct machine *m = a->machine;
-    if (!watches_hold(a)) {
+    if (!machine__watches_hold(a)) {
         resp_write_null_array(a->reply, a->entry->resp_version);
         return;
     }
@@ -181,22 +201,66 @@ static void run_multi(struct applying *a)
     m->keeps_undo = m->config.has_minimum;
     m->undos_count = 0;
     resp_write_array(a->reply, a->entry->commands_count);
-    for (size_t i = 0; i < a->entry->commands_count; i++) run_command(a, &a->entry->commands[i], m->keeps_undo);
-    const struct undo *broken = m->keeps_undo ? broken_minimum(m) : NULL;
-    if (broken) {
+    for (size_t i = 0; i < a->entry->commands_count; i++) {
+        machine__run_command(a, &a->entry->commands[i], m->keeps_undo);
+    }
+    size_t end = a->reply->length;
+    if (m->keeps_undo && machine__reply_broken_minimum(a)) {
+        struct slice error = arena_copy(&m->arena, slice_of(a->reply->data + end, a->reply->length - end));
         a->reply->length = mark;
-        int shown = broken->key.length < 64 ? (int)broken->key.length : 64;
-        resp_write_error_format(a->reply,
-                                "INVARIANT '%.*s' would be less than the table's minimum %lld; nothing of the "
-                                "transaction was done",
-                                shown, (const char *)broken->key.data, (long long)m->config.minimum);
+        buffer_append_slice(a->reply, error);
         machine__undo(m, a->lsn, a->index);
     }
     m->keeps_undo = false;
     m->undos_count = 0;
 }
 
+struct key_visit {
+    const struct machine_args *command;
+    void (*visit)(void *user, struct slice key);
+    void *user;
+};
+
+static void visit_key(void *user, size_t index)
+{
+    const struct key_visit *v = user;
+    v->visit(v->user, v->command->args[index]);
+}
+
+void machine__visit_entry_keys(struct applying *a, const struct machine_entry *entry,
+                               void (*visit)(void *user, struct slice key), void *user)
+{
+    for (size_t i = 0; i < entry->commands_count; i++) {
+        struct call call = call_of(a, &entry->commands[i]);
+        if (!is_runnable(&call)) continue;
+        struct key_visit v = {&entry->commands[i], visit, user};
+        machine_command_keys(call.command, call.args, call.args_count, visit_key, &v);
+        bool found = false;
+        struct hold hold;
+        struct machine_answer *answer = a->answer;
+        if (call.command->flags & MACHINE_BY_HOLD &&
+            machine__hold_find(a->machine, call.args[1], &found, &hold, answer) == MACHINE_DONE && found)
+            visit(user, hold.account);
+    }
+}
+
 /* ---- EXPIRE, CANCEL ---- */
+
+static void gather_expired_records(struct applying *a)
+{
+    struct machine *m = a->machine;
+    const struct machine_args *names = &a->entry->commands[1];
+    for (size_t i = 0; i < names->count; i++) {
+        struct store_item *item = store_find(m->records, names->args[i], hash_key(names->args[i]));
+        if (item && store_item_is_cold(item)) machine__note_cold(a->answer, m->records, item);
+        if (names->args[i].length == 0 || names->args[i].data[0] != MACHINE_RECORD_HOLD) continue;
+        bool found = false;
+        struct hold hold;
+        enum machine_result result =
+            machine__hold_find(m, slice_skip(names->args[i], 1), &found, &hold, a->answer);
+        if (result == MACHINE_DONE && found) (void)machine__hold_gather(m, &hold, a->answer);
+    }
+}
 
 static enum machine_result gather_expired(struct applying *a)
 {
@@ -207,7 +271,26 @@ static enum machine_result gather_expired(struct applying *a)
         if (item && store_item_is_cold(item)) machine__note_cold(a->answer, m->data, item);
         if (m->state.locks_count > 0) (void)machine__lock_meets(m, keys->args[i], a->answer);
     }
+    gather_expired_records(a);
     return a->answer->cold_count > 0 ? MACHINE_COLD : MACHINE_DONE;
+}
+
+/* What is over leaves; of a hold the amount goes back to its account, unless that is locked. */
+static int64_t expire_records(struct applying *a)
+{
+    struct machine *m = a->machine;
+    const struct machine_args *names = &a->entry->commands[1];
+    int64_t removed = 0;
+    for (size_t i = 0; i < names->count; i++) {
+        const struct store_item *item = store_find(m->records, names->args[i], hash_key(names->args[i]));
+        if (!item || !machine__record_is_over(m, item, a->now_ms)) continue;
+        struct slice name = slice_skip(names->args[i], 1);
+        if (names->args[i].data[0] == MACHINE_RECORD_HOLD)
+            removed += machine__hold_expire(a, name);
+        else
+            removed += machine__transaction_remove(a, name);
+    }
+    return removed;
 }
 
 static void run_expire(struct applying *a)
@@ -223,7 +306,7 @@ static void run_expire(struct applying *a)
         machine__remove_value(m, item, a->lsn, a->index);
         removed++;
     }
-    resp_write_integer(a->reply, removed);
+    resp_write_integer(a->reply, removed + expire_records(a));
 }
 
 static void reply_outcomes_full(struct applying *a)
@@ -254,9 +337,14 @@ static enum machine_result gather_entry(struct applying *a, struct record **out_
     }
     switch (a->entry->kind) {
     case MACHINE_ENTRY_COMMAND:
-    case MACHINE_ENTRY_MULTI: return gather_commands(a);
+    case MACHINE_ENTRY_MULTI: return machine__gather_commands(a, true);
     case MACHINE_ENTRY_EXPIRE: return gather_expired(a);
     case MACHINE_ENTRY_CANCEL: return MACHINE_DONE;
+    case MACHINE_ENTRY_PREPARE:
+    case MACHINE_ENTRY_RESOLVE:
+    case MACHINE_ENTRY_COMMIT:
+    case MACHINE_ENTRY_ABORT:
+    case MACHINE_ENTRY_FORGET: return machine__gather_transaction(a);
     }
     PANIC("an entry of kind %d", (int)a->entry->kind);
 }
@@ -270,10 +358,15 @@ static void run_entry(struct applying *a)
         return;
     }
     switch (a->entry->kind) {
-    case MACHINE_ENTRY_COMMAND: run_command(a, &a->entry->commands[0], false); break;
+    case MACHINE_ENTRY_COMMAND: machine__run_command(a, &a->entry->commands[0], false); break;
     case MACHINE_ENTRY_MULTI: run_multi(a); break;
     case MACHINE_ENTRY_EXPIRE: run_expire(a); return;
     case MACHINE_ENTRY_CANCEL: run_cancel(a); return;
+    case MACHINE_ENTRY_PREPARE:
+    case MACHINE_ENTRY_RESOLVE:
+    case MACHINE_ENTRY_COMMIT:
+    case MACHINE_ENTRY_ABORT:
+    case MACHINE_ENTRY_FORGET: machine__run_transaction(a); return;
     }
     if (!remembers) return;
     struct slice reply = slice_of(a->reply->data + mark, a->reply->length - mark);
@@ -294,7 +387,14 @@ enum machine_result machine_apply(struct machine *m, uint64_t lsn, uint64_t inde
         resp_write_error(reply, "ERR the entry is malformed: nothing was done");
         return MACHINE_DONE;
     }
-    struct applying a = {.machine = m, .entry = &entry, .lsn = lsn, .index = index, .reply = reply, .answer = answer};
+    struct applying a = {.machine = m,
+                         .entry = &entry,
+                         .bytes = bytes,
+                         .lsn = lsn,
+                         .index = index,
+                         .draws_as = index,
+                         .reply = reply,
+                         .answer = answer};
     a.now_ms = entry.time_ms > m->state.time_ms ? entry.time_ms : m->state.time_ms;
     struct record *known;
     enum machine_result result = gather_entry(&a, &known);

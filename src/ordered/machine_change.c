@@ -8,19 +8,40 @@
 
 /* ---- undo ---- */
 
-static void keep_undo(struct machine *m, struct slice key, uint64_t hash, const struct value *before)
+static struct undo *add_undo(struct machine *m, struct undo undo)
 {
     if (m->undos_count == m->undos_capacity) {
         m->undos_capacity = m->undos_capacity ? 2 * m->undos_capacity : 16;
         m->undos = memory_realloc(m->undos, m->undos_capacity * sizeof *m->undos);
     }
-    struct undo *undo = &m->undos[m->undos_count++];
-    *undo = (struct undo){.key = arena_copy(&m->arena, key), .hash = hash};
+    m->undos[m->undos_count] = undo;
+    return &m->undos[m->undos_count++];
+}
+
+static void keep_undo(struct machine *m, struct slice key, uint64_t hash, const struct value *before)
+{
+    struct undo *undo = add_undo(m, (struct undo){.key = arena_copy(&m->arena, key), .hash = hash});
     if (!before) return;
     buffer_clear(&m->scratch);
     value_encode(before, &m->scratch);
     ASSERT(!m->scratch.overflowed);
     undo->before = arena_copy(&m->arena, buffer_slice(&m->scratch));
+}
+
+static void keep_record_undo(struct machine *m, struct slice name, const struct record *before)
+{
+    struct slice bytes = before ? arena_copy(&m->arena, record_bytes(before)) : (struct slice){0};
+    add_undo(m, (struct undo){.is_record = true, .key = arena_copy(&m->arena, name), .before = bytes});
+}
+
+static void undo_record(struct machine *m, const struct undo *undo, uint64_t lsn, uint64_t index)
+{
+    enum machine_record_kind kind = (enum machine_record_kind)undo->key.data[0];
+    struct slice name = slice_skip(undo->key, 1);
+    if (undo->before.length > 0)
+        machine_record_put(m, lsn, index, kind, name, undo->before);
+    else
+        machine_record_remove(m, lsn, index, kind, name);
 }
 
 /* Backwards, so that the oldest of several for one key is what stays. */
@@ -29,6 +50,10 @@ void machine__undo(struct machine *m, uint64_t lsn, uint64_t index)
     m->keeps_undo = false;
     while (m->undos_count > 0) {
         const struct undo *undo = &m->undos[--m->undos_count];
+        if (undo->is_record) {
+            undo_record(m, undo, lsn, index);
+            continue;
+        }
         struct store_item *item = store_find(m->data, undo->key, undo->hash);
         if (item) machine__remove_value(m, item, lsn, index);
         if (undo->before.length == 0) continue;
@@ -90,6 +115,7 @@ void machine__put_record(struct machine *m, struct slice name, struct slice byte
     uint64_t hash = hash_key(name);
     struct store_item *item = store_find(m->records, name, hash);
     struct record *old = item ? item->object : NULL;
+    if (m->keeps_undo) keep_record_undo(m, name, old);
     if (old) machine__snapshots_keep(m, m->records, item, old->version);
     if (!item) item = store_insert(m->records, name, hash);
     store_will_change(m->records, item, lsn);
@@ -101,6 +127,7 @@ void machine__put_record(struct machine *m, struct slice name, struct slice byte
 void machine__remove_record(struct machine *m, struct store_item *item, uint64_t lsn)
 {
     const struct record *old = item->object;
+    if (m->keeps_undo) keep_record_undo(m, store_item_key(item), old);
     if (old) machine__snapshots_keep(m, m->records, item, old->version);
     store_remove(m->records, item, lsn);
 }

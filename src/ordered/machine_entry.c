@@ -88,7 +88,7 @@ static bool shape_is_right(const struct machine_entry *entry)
     switch (entry->kind) {
     case MACHINE_ENTRY_COMMAND: return entry->commands_count == 1 && entry->commands[0].count > 0;
     case MACHINE_ENTRY_MULTI: return every_command_has_a_word(entry);
-    case MACHINE_ENTRY_EXPIRE: return entry->commands_count == 1;
+    case MACHINE_ENTRY_EXPIRE: return entry->commands_count == 2;
     case MACHINE_ENTRY_CANCEL: return entry->commands_count == 0 && entry->id.length > 0;
     case MACHINE_ENTRY_PREPARE: return entry->transaction.groups_count > 0 && every_command_has_a_word(entry);
     case MACHINE_ENTRY_RESOLVE:

@@ -12,7 +12,7 @@ enum { LEARN_ITEMS = 64, HEAP_SPARE = 4096, HEAP_FACTOR = 4, STALE_MAX = 1024 };
 
 /* ---- a binary heap by time ---- */
 
-static void heap_push(struct expiry_heap *h, struct expiry entry)
+void machine__heap_push(struct expiry_heap *h, struct expiry entry)
 {
     if (h->count == h->capacity) {
         h->capacity = h->capacity ? 2 * h->capacity : 64;
@@ -26,7 +26,7 @@ static void heap_push(struct expiry_heap *h, struct expiry entry)
     h->all[at] = entry;
 }
 
-static struct expiry heap_pop(struct expiry_heap *h)
+struct expiry machine__heap_pop(struct expiry_heap *h)
 {
     struct expiry first = h->all[0], last = h->all[--h->count];
     uint32_t at = 0;
@@ -46,7 +46,7 @@ static void queue(struct machine *m, uint64_t hash, struct value *v)
 {
     if (v->expire_at_ms == 0 || (v->queued_at_ms != 0 && v->queued_at_ms <= v->expire_at_ms)) return;
     v->queued_at_ms = v->expire_at_ms;
-    heap_push(&m->expiries, (struct expiry){.at_ms = v->expire_at_ms, .hash = hash});
+    machine__heap_push(&m->expiries, (struct expiry){.at_ms = v->expire_at_ms, .hash = hash});
 }
 
 void machine__expiry_changed(struct machine *m, uint64_t hash, struct value *v, uint64_t before_ms)
@@ -63,7 +63,9 @@ void machine__expiry_changed(struct machine *m, uint64_t hash, struct value *v, 
 uint64_t machine_expires_at_ms(const struct machine *m)
 {
     if (!m->expiries.is_learned) return 0;
-    return m->expiries.count > 0 ? m->expiries.all[0].at_ms : UINT64_MAX;
+    uint64_t key_ms = m->expiries.count > 0 ? m->expiries.all[0].at_ms : UINT64_MAX;
+    uint64_t record_ms = machine__due_sweep_ms(m);
+    return key_ms < record_ms ? key_ms : record_ms;
 }
 
 /* ---- learning ---- */
@@ -133,8 +135,25 @@ static void queue_again(struct machine *m, const struct due *due, uint64_t now_m
         const struct store_item *item = CONTAINER_OF(due->keys[i].data, struct store_item, key);
         struct value *v = item->object;
         v->queued_at_ms = now_ms + EXPIRE_RETRY_MS;
-        heap_push(&m->expiries, (struct expiry){.at_ms = v->queued_at_ms, .hash = item->hash});
+        machine__heap_push(&m->expiries, (struct expiry){.at_ms = v->queued_at_ms, .hash = item->hash});
     }
+}
+
+static enum machine_result find_due(struct machine *m, struct due *due)
+{
+    for (uint32_t i = 0; i < STALE_MAX && due->count < MACHINE_EXPIRE_KEYS_MAX; i++) {
+        if (m->expiries.count == 0 || m->expiries.all[0].at_ms > due->now_ms) break;
+        struct expiry first = machine__heap_pop(&m->expiries);
+        due->hash = first.hash;
+        uint64_t cursor = first.hash;
+        store_scan(m->data, &cursor, 1, look_at, due);
+        if (due->answer->cold_count == 0) continue;
+        machine__heap_push(&m->expiries, first);
+        if (due->count > 0) break; /* what is found is of use without it */
+        return MACHINE_COLD;
+    }
+    due->answer->cold_count = 0;
+    return MACHINE_DONE;
 }
 
 enum machine_result machine_expire(struct machine *m, uint64_t now_ms, struct buffer *out_entry,
@@ -142,24 +161,18 @@ enum machine_result machine_expire(struct machine *m, uint64_t now_ms, struct bu
 {
     *answer = (struct machine_answer){0};
     if (!m->expiries.is_learned) return learn(m, answer);
-    struct slice keys[MACHINE_EXPIRE_KEYS_MAX];
+    if (!m->due.is_learned) return machine__due_learn(m, answer);
+    struct slice keys[MACHINE_EXPIRE_KEYS_MAX], records[MACHINE_EXPIRE_KEYS_MAX];
     struct due due = {.machine = m, .answer = answer, .now_ms = now_ms, .keys = keys};
-    for (uint32_t i = 0; i < STALE_MAX && due.count < MACHINE_EXPIRE_KEYS_MAX; i++) {
-        if (m->expiries.count == 0 || m->expiries.all[0].at_ms > now_ms) break;
-        struct expiry first = heap_pop(&m->expiries);
-        due.hash = first.hash;
-        uint64_t cursor = first.hash;
-        store_scan(m->data, &cursor, 1, look_at, &due);
-        if (answer->cold_count == 0) continue;
-        heap_push(&m->expiries, first);
-        if (due.count > 0) break; /* what is found is of use without it */
-        return MACHINE_COLD;
-    }
+    if (find_due(m, &due) == MACHINE_COLD) return MACHINE_COLD;
+    size_t records_count;
+    enum machine_result result =
+        machine__due_sweep(m, now_ms, records, MACHINE_EXPIRE_KEYS_MAX, &records_count, answer);
+    if (due.count == 0 && records_count == 0) return result;
     answer->cold_count = 0;
-    if (due.count == 0) return MACHINE_DONE;
-    struct machine_args command = {keys, due.count};
+    struct machine_args commands[] = {{keys, due.count}, {records, records_count}};
     struct machine_entry entry = {
-        .kind = MACHINE_ENTRY_EXPIRE, .time_ms = now_ms, .resp_version = 2, .commands = &command, .commands_count = 1};
+        .kind = MACHINE_ENTRY_EXPIRE, .time_ms = now_ms, .resp_version = 2, .commands = commands, .commands_count = 2};
     machine_entry_write(out_entry, &entry);
     queue_again(m, &due, now_ms);
     return MACHINE_DONE;

@@ -135,6 +135,7 @@ enum status machine_install_finish(struct machine *m, uint64_t lsn)
     m->expiries.count = 0;
     m->expiries.learn_cursor = 0;
     m->expiries.is_learned = m->state.expiring_count == 0;
+    machine__due_reset(m);
     return STATUS_OK;
 }
 

@@ -2,6 +2,7 @@
  *
  *   machine.c           life, the two homes, the meta record       machine_apply.c    entries, MULTI, reads
  *   machine_entry.c     entries as bytes                           machine_change.c   every change of an item
+ *   machine_transaction.c  parts of transactions               machine_due.c      holds and transactions by time
  *   machine_outcome.c   what became of which id                    machine_record.c   locks, transactions' records
  *   machine_expire.c    what expires when                          machine_snapshot.c / machine_install.c
  *   command.h: what a command runs on        command_index.c: the commands by word, their keys        commands_*.c
@@ -46,8 +47,30 @@ struct expiry_heap {
     uint64_t learn_cursor;
 };
 
+/* Records that somebody must look at some day, by time, in memory only; bounded and learned as the expiries are. */
+struct due_records {
+    struct expiry_heap doubts; /* transactions PREPARED or COMMITTED, by since_ms */
+    struct expiry_heap sweeps; /* holds by their end, transactions that have ended by keep_until_ms */
+    bool is_learned;
+    uint64_t learn_cursor;
+};
+
+/* What is on record of a transaction: machine_transaction.c. */
+struct transaction_record {
+    enum transaction_state state;
+    enum transaction_reason reason;
+    bool is_forgotten;
+    uint64_t since_ms; /* the group's time when it came into this state */
+    uint64_t index;    /* of the PREPARE */
+    struct transaction transaction;
+    struct slice reply;
+    struct slice entry; /* PREPARED: of the PREPARE */
+    size_t bytes;       /* of the record as it was read */
+};
+
 /* What a key held before a MULTI changed it, to be put back. */
 struct undo {
+    bool is_record;      /* then `key` is a record's whole name, and `before` its bytes */
     struct slice key;    /* in the machine's arena */
     struct slice before; /* encoded; empty: absent */
     uint64_t hash;
@@ -72,6 +95,8 @@ struct machine_state {
     uint64_t time_ms;
     uint64_t locks_count;
     uint64_t expiring_count; /* values with an expiry */
+    uint64_t transactions_count, transactions_bytes; /* their records */
+    uint64_t holds_count;
     struct outcome_hour hours[OUTCOME_HOURS];
     struct buffer configuration;
 };
@@ -85,6 +110,7 @@ struct machine {
     struct store_space *data, *records;
     struct machine_state state;
     struct expiry_heap expiries;
+    struct due_records due;
     struct machine_snapshot *snapshots[MACHINE_SNAPSHOTS_MAX];
     struct machine_install install;
     struct arena arena;    /* of the entry being applied */
@@ -142,6 +168,30 @@ enum machine_result machine__lock_meets(struct machine *m, struct slice key, str
 
 /* ---- machine_expire.c ---- */
 void machine__expiry_changed(struct machine *m, uint64_t hash, struct value *v, uint64_t before_ms);
+
+void machine__heap_push(struct expiry_heap *h, struct expiry entry);
+struct expiry machine__heap_pop(struct expiry_heap *h); /* not empty */
+
+/* ---- machine_due.c ---- */
+void machine__due_reset(struct machine *m); /* learn again, if there is anything */
+void machine__queue_transaction(struct machine *m, const struct transaction_record *record);
+void machine__queue_hold(struct machine *m, struct slice id, uint64_t expires_at_ms);
+enum machine_result machine__due_learn(struct machine *m, struct machine_answer *answer);
+uint64_t machine__due_sweep_ms(const struct machine *m); /* when there is something to sweep; 0: not learned */
+/* The names of records that are over by `now_ms`, until the store changes; they come again until they are removed. */
+enum machine_result machine__due_sweep(struct machine *m, uint64_t now_ms, struct slice *names, size_t names_max,
+                                       size_t *out_count, struct machine_answer *answer);
+/* Of a hot record: it is a hold that has expired, or a transaction that nobody can need any more. */
+bool machine__record_is_over(struct machine *m, const struct store_item *item, uint64_t now_ms);
+
+/* ---- machine_transaction.c ---- */
+MUST_USE enum status machine__transaction_record_read(struct slice bytes, struct arena *arena,
+                                                      struct transaction_record *out); /* borrows */
+/* Nobody can need it any more. */
+bool machine__transaction_is_over(const struct transaction_record *record, uint64_t now_ms);
+
+/* ---- machine_hold.c ---- */
+uint64_t machine__hold_expires_ms(struct slice record);
 
 /* ---- machine_snapshot.c ---- */
 void machine__snapshots_keep(struct machine *m, struct store_space *space, const struct store_item *item,

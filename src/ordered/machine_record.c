@@ -39,6 +39,7 @@ void machine_record_put(struct machine *m, uint64_t lsn, uint64_t index, enum ma
     struct store_item *item = find_record(m, (char)kind, name);
     ASSERT(!item || !store_item_is_cold(item));
     if (kind == MACHINE_RECORD_LOCK && !item) m->state.locks_count++;
+    if (kind == MACHINE_RECORD_HOLD && !item) m->state.holds_count++;
     machine__put_record(m, machine__record_name(m, (char)kind, name), bytes, lsn, index);
 }
 
@@ -50,6 +51,7 @@ void machine_record_remove(struct machine *m, uint64_t lsn, uint64_t index, enum
     ASSERT(!store_item_is_cold(item));
     ASSERT(((const struct record *)item->object)->version <= index);
     if (kind == MACHINE_RECORD_LOCK) m->state.locks_count--;
+    if (kind == MACHINE_RECORD_HOLD) m->state.holds_count--;
     machine__remove_record(m, item, lsn);
 }
 
