@@ -86,8 +86,7 @@ void machine__hold_put(struct call *call, struct slice id, const struct hold *ho
 /* Add to an account, which may be below 0 (commands_money.c). False: the error is replied, nothing is done. */
 MUST_USE bool machine__account_add(struct call *call, struct slice key, int64_t delta);
 /* The account's item of a hold that is to be swept, and its lock: DONE, COLD, LOCKED. */
-MUST_USE enum machine_result machine__hold_gather(struct machine *m, const struct hold *hold,
-                                                  struct machine_answer *answer);
+enum machine_result machine__hold_gather(struct machine *m, const struct hold *hold, struct machine_answer *answer);
 /* Give back what has expired: false where the account can't take it (it is no number, or too great a one). */
 MUST_USE bool machine__hold_expire(struct applying *a, struct slice id);
 

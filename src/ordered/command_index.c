@@ -5,9 +5,9 @@
 #include "ordered/command.h"
 
 static const struct command_group *const groups[] = {
-    &commands_string,      &commands_counter,      &commands_hash,      &commands_set,
-    &commands_set_algebra, &commands_list,         &commands_list_move, &commands_zset,
-    &commands_zset_range,  &commands_zset_algebra, &commands_key,       &commands_key_move,   &commands_money};
+    &commands_string, &commands_counter,   &commands_hash, &commands_set,        &commands_set_algebra,
+    &commands_list,   &commands_list_move, &commands_zset, &commands_zset_range, &commands_zset_algebra,
+    &commands_key,    &commands_key_move,  &commands_money};
 
 enum { GROUPS_COUNT = sizeof groups / sizeof groups[0], INDEX_SLOTS = 512, WORD_BYTES_MAX = 24 };
 

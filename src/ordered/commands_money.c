@@ -72,7 +72,8 @@ static void on_transfer(struct call *call)
 
 /* ---- holds ---- */
 
-/* The first id of this entry that is not in use. False: one is cold, which can't be: they are younger than the entry. */
+/* The first id of this entry that is not in use. False: one is cold, which can't be: they are younger than the entry.
+ */
 static struct slice fresh_hold_id(struct call *call)
 {
     struct machine *m = call->machine;

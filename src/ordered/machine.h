@@ -233,8 +233,9 @@ void machine_record_remove(struct machine *m, uint64_t lsn, uint64_t index, enum
 /* ---- transactions over groups ---- */
 
 uint64_t machine_transactions_count(const struct machine *m); /* on record, ended ones that are kept included */
-/* What is on record of `id`: GONE where nothing is. The reply is as RESP version 2 or 3, as it was prepared. */
-MUST_USE enum machine_result machine_transaction_find(struct machine *m, struct slice id,
+/* What is on record of `id`: GONE where nothing is. The reply is of the RESP version in which it was prepared, and
+ * lives until the next change. */
+MUST_USE enum machine_result machine_transaction_find(struct machine *m, struct slice id, struct arena *arena,
                                                       struct transaction_answer *out, struct machine_answer *answer);
 /* For the leader: each transaction that has stayed PREPARED for `doubt_ms`, or COMMITTED and not forgotten; again after
  * as long. The visit borrows everything, and may change nothing here. Bounded work for a call; MACHINE_COLD: fetch and

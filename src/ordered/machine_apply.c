@@ -41,8 +41,9 @@ static void gather_hold(struct gathering *g)
     bool found;
     struct hold hold;
     if (g->call->args_count < 2) return;
-    (void)machine__hold_find(g->call->machine, g->call->args[1], &found, &hold, g->answer);
-    if (g->answer->cold_count == 0 && found) gather_one(g, hold.account);
+    struct machine *m = g->call->machine;
+    enum machine_result result = machine__hold_find(m, g->call->args[1], &found, &hold, g->answer);
+    if (result == MACHINE_DONE && found) gather_one(g, hold.account);
 }
 
 /* DONE, COLD before LOCKED. */
@@ -256,8 +257,7 @@ static void gather_expired_records(struct applying *a)
         if (names->args[i].length == 0 || names->args[i].data[0] != MACHINE_RECORD_HOLD) continue;
         bool found = false;
         struct hold hold;
-        enum machine_result result =
-            machine__hold_find(m, slice_skip(names->args[i], 1), &found, &hold, a->answer);
+        enum machine_result result = machine__hold_find(m, slice_skip(names->args[i], 1), &found, &hold, a->answer);
         if (result == MACHINE_DONE && found) (void)machine__hold_gather(m, &hold, a->answer);
     }
 }

@@ -1,8 +1,8 @@
 /* machine_due.c: holds and transactions by time, in memory: what the leader must look at some day. Followers keep it as
  * well, since any of them may lead; bounded and learned as machine_expire.c does it (H2).
  *
- * An entry of a heap is a hint: what is due is decided by the record. Each change of a record queues it again, so a hint
- * that no longer fits is dropped.
+ * An entry of a heap is a hint: what is due is decided by the record. Each change of a record queues it again, so a
+ * hint that no longer fits is dropped.
  */
 #include "base/hash.h"
 #include "ordered/command.h"
@@ -165,10 +165,10 @@ static void look_whether_in_doubt(void *user, struct store_item *item)
     look->visit(look->user, &record.transaction, record.state);
 }
 
-enum machine_result machine_transactions_in_doubt(
-    struct machine *m, uint64_t now_ms, uint64_t doubt_ms,
-    void (*visit)(void *user, const struct transaction *transaction, enum transaction_state state), void *user,
-    struct machine_answer *answer)
+enum machine_result machine_transactions_in_doubt(struct machine *m, uint64_t now_ms, uint64_t doubt_ms,
+                                                  void (*visit)(void *user, const struct transaction *transaction,
+                                                                enum transaction_state state),
+                                                  void *user, struct machine_answer *answer)
 {
     *answer = (struct machine_answer){0};
     if (!m->due.is_learned) return machine__due_learn(m, answer);

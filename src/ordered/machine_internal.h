@@ -94,7 +94,7 @@ struct machine_state {
     uint64_t applied_index, applied_term;
     uint64_t time_ms;
     uint64_t locks_count;
-    uint64_t expiring_count; /* values with an expiry */
+    uint64_t expiring_count;                         /* values with an expiry */
     uint64_t transactions_count, transactions_bytes; /* their records */
     uint64_t holds_count;
     struct outcome_hour hours[OUTCOME_HOURS];

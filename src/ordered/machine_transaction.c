@@ -3,8 +3,8 @@
  *     record = state:u8 reason:u8 is_forgotten:u8 since:varint index:varint transaction reply:bytes entry:bytes
  *
  * PREPARE runs the commands for real, keeps the replies, and puts back what they changed; its entry stays in the record
- * until COMMIT runs them again, at the same time and with the same draws, over the same values: the keys are locked, and
- * neither expiry nor anybody else touches them (T4).
+ * until COMMIT runs them again, at the same time and with the same draws, over the same values: the keys are locked,
+ * and neither expiry nor anybody else touches them (T4).
  */
 #include "ordered/command.h"
 
@@ -75,8 +75,8 @@ static void reply_with(struct applying *a, const struct transaction_answer *answ
 
 static void reply_with_record(struct applying *a, const struct transaction_record *record)
 {
-    reply_with(a, &(struct transaction_answer){
-                      .state = record->state, .reason = record->reason, .reply = record->reply});
+    reply_with(a,
+               &(struct transaction_answer){.state = record->state, .reason = record->reason, .reply = record->reply});
 }
 
 static void reply_with_state(struct applying *a, enum transaction_state state, enum transaction_reason reason)
@@ -128,8 +128,7 @@ static void lock_key(void *user, struct slice key)
     struct applying *a = user;
     struct slice id = a->entry->transaction.id, holder;
     bool found;
-    enum machine_result result =
-        machine_record_get(a->machine, MACHINE_RECORD_LOCK, key, &found, &holder, a->answer);
+    enum machine_result result = machine_record_get(a->machine, MACHINE_RECORD_LOCK, key, &found, &holder, a->answer);
     ASSERT(result == MACHINE_DONE);
     if (found)
         ASSERT(slice_equal(holder, id)); /* a key that is named twice */
@@ -146,9 +145,7 @@ static void unlock_key(void *user, struct slice key)
 static void gather_lock(void *user, struct slice key)
 {
     struct applying *a = user;
-    bool found;
-    struct slice id;
-    (void)machine_record_get(a->machine, MACHINE_RECORD_LOCK, key, &found, &id, a->answer);
+    (void)machine__lock_meets(a->machine, key, a->answer); /* or notes that it is cold */
 }
 
 /* ---- PREPARE ---- */
@@ -377,8 +374,7 @@ enum machine_result machine__gather_transaction(struct applying *a)
     struct transaction_record record;
     bool found;
     struct arena *arena = &a->machine->arena;
-    enum machine_result result =
-        find_record(a->machine, a->entry->transaction.id, &found, &record, arena, a->answer);
+    enum machine_result result = find_record(a->machine, a->entry->transaction.id, &found, &record, arena, a->answer);
     if (result != MACHINE_DONE) return result;
     if (found) return record.state == TRANSACTION_PREPARED ? gather_prepared(a, &record) : MACHINE_DONE;
     return a->entry->kind == MACHINE_ENTRY_PREPARE ? gather_prepare(a) : MACHINE_DONE;
@@ -389,8 +385,7 @@ void machine__run_transaction(struct applying *a)
     struct transaction_record record;
     bool found;
     struct arena *arena = &a->machine->arena;
-    enum machine_result result =
-        find_record(a->machine, a->entry->transaction.id, &found, &record, arena, a->answer);
+    enum machine_result result = find_record(a->machine, a->entry->transaction.id, &found, &record, arena, a->answer);
     ASSERT(result == MACHINE_DONE); /* gathered */
     if (found) own_record(a->machine, &record);
     switch (a->entry->kind) {
