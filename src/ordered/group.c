@@ -215,6 +215,7 @@ static enum group_outcome outcome_of_proposal(enum raft_proposal_result result)
     case RAFT_PROPOSAL_BUSY: return GROUP_BUSY;
     case RAFT_PROPOSAL_OUT_OF_CONTACT: return GROUP_NO_CONTACT;
     case RAFT_PROPOSAL_HANDING_OVER: return GROUP_HANDING_OVER;
+    case RAFT_PROPOSAL_INVALID: /* of a configuration, not of a command */
     case RAFT_PROPOSAL_NONE: break;
     }
     PANIC("proposal result %d", (int)result);

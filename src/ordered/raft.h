@@ -232,7 +232,8 @@ enum raft_proposal_result {
     RAFT_PROPOSAL_NOT_LEADER,     /* never appended: ask raft_leader() */
     RAFT_PROPOSAL_BUSY,           /* never appended: too much is uncommitted, or a configuration change is under way */
     RAFT_PROPOSAL_OUT_OF_CONTACT, /* never appended: those in contact can't satisfy the rule (S8): see raft_contact() */
-    RAFT_PROPOSAL_HANDING_OVER,   /* never appended: leadership is being transferred; soon another leads */
+    RAFT_PROPOSAL_INVALID, /* never appended: a member can't become a witness or cease to be one; give it a new id */
+    RAFT_PROPOSAL_HANDING_OVER, /* never appended: leadership is being transferred; soon another leads */
 };
 
 enum raft_read_result {

@@ -73,10 +73,20 @@ void raft__become_follower(struct raft *r, uint64_t term, uint16_t leader)
     raft__reset_election_deadline(r);
 }
 
+static bool counts(uint8_t kind)
+{
+    return kind == RAFT_VOTER || kind == RAFT_WITNESS;
+}
+
+/* Who does not count by a configuration that is not yet committed may be the only one that has it, and so the only one
+ * who can win and commit it (thesis, 4.2.2): it goes by the one before as well. */
 bool raft__may_lead(const struct raft *r)
 {
-    uint8_t kind = raft__kind_of(r, r->config.node);
-    return !r->installing && (kind == RAFT_VOTER || kind == RAFT_WITNESS);
+    if (r->installing) return false;
+    if (counts(raft__kind_of(r, r->config.node))) return true;
+    if (raft__configured(r)->index <= r->commit || r->configurations_count < 2) return false;
+    const struct raft_configured *before = &r->configurations[r->configurations_count - 2];
+    return counts(raft__kind_in(&before->configuration, r->config.node));
 }
 
 static void clear_votes(struct raft *r)

@@ -189,7 +189,8 @@ void raft__configuration_changed(struct raft *r); /* quorum and peers follow it 
 void raft__on_reconfigure(struct raft *r, const struct raft_set *set);
 void raft__leave_joint(struct raft *r);                      /* a leader: once the joint configuration is committed */
 struct raft_peer *raft__peer(struct raft *r, uint16_t node); /* NULL: no other member has this number */
-uint8_t raft__kind_of(const struct raft *r, uint16_t node);  /* enum raft_member_kind; 0: no member */
+uint8_t raft__kind_in(const struct raft_configuration *c, uint16_t node);
+uint8_t raft__kind_of(const struct raft *r, uint16_t node); /* enum raft_member_kind; 0: no member */
 void raft__on_transfer(struct raft *r, uint16_t to);
 void raft__pump_transfer(struct raft *r);
 void raft__tick_transfer(struct raft *r);

@@ -58,10 +58,27 @@ struct raft_peer *raft__peer(struct raft *r, uint16_t node)
     return NULL;
 }
 
+static uint8_t set_kind(const struct raft_set *set, uint16_t node)
+{
+    for (uint32_t i = 0; i < set->members_count; i++) {
+        if (set->members[i].node == node) return set->members[i].kind;
+    }
+    return 0;
+}
+
+/* Who counts in either half counts: a voter that is about to become a learner still votes and may lead. */
+uint8_t raft__kind_in(const struct raft_configuration *c, uint16_t node)
+{
+    uint8_t kind = set_kind(&c->now, node);
+    bool counts = kind == RAFT_VOTER || kind == RAFT_WITNESS;
+    if (!c->joint || counts) return kind;
+    uint8_t old = set_kind(&c->old, node);
+    return old ? old : kind;
+}
+
 uint8_t raft__kind_of(const struct raft *r, uint16_t node)
 {
-    const struct raft_member *member = raft_configuration_member(&raft__configured(r)->configuration, node);
-    return member ? member->kind : 0;
+    return raft__kind_in(&raft__configured(r)->configuration, node);
 }
 
 /* A member newly known: nothing is known of it. */
@@ -115,18 +132,31 @@ static void append_configuration(struct raft *r, const struct raft_configuration
     raft__send_entries_to_all(r);
 }
 
+/* A witness has no state to serve with, and who has one should not throw it away: such a member leaves and another
+ * comes. */
+static bool changes_a_witness(const struct raft *r, const struct raft_set *set)
+{
+    for (uint32_t i = 0; i < set->members_count; i++) {
+        uint8_t kind = raft__kind_of(r, set->members[i].node);
+        if (kind != 0 && (kind == RAFT_WITNESS) != (set->members[i].kind == RAFT_WITNESS)) return true;
+    }
+    return false;
+}
+
+static enum raft_proposal_result change_refusal(const struct raft *r, const struct raft_set *set)
+{
+    if (r->role != RAFT_LEADER) return RAFT_PROPOSAL_NOT_LEADER;
+    if (r->transfer_to != 0) return RAFT_PROPOSAL_HANDING_OVER;
+    if (changes_a_witness(r, set)) return RAFT_PROPOSAL_INVALID;
+    if (!raft_can_commit(r, r->now_ns)) return RAFT_PROPOSAL_OUT_OF_CONTACT;
+    if (!raft_configuration_is_settled(r) || r->commit < r->reign_index) return RAFT_PROPOSAL_BUSY; /* M2 */
+    return RAFT_PROPOSAL_ACCEPTED;
+}
+
 void raft__on_reconfigure(struct raft *r, const struct raft_set *set)
 {
     struct raft_effects *fx = r->fx;
-    fx->proposal = RAFT_PROPOSAL_ACCEPTED;
-    if (r->role != RAFT_LEADER)
-        fx->proposal = RAFT_PROPOSAL_NOT_LEADER;
-    else if (r->transfer_to != 0)
-        fx->proposal = RAFT_PROPOSAL_HANDING_OVER;
-    else if (!raft_can_commit(r, r->now_ns))
-        fx->proposal = RAFT_PROPOSAL_OUT_OF_CONTACT;
-    else if (!raft_configuration_is_settled(r) || !raft_can_read(r))
-        fx->proposal = RAFT_PROPOSAL_BUSY; /* M2 */
+    fx->proposal = change_refusal(r, set);
     if (fx->proposal != RAFT_PROPOSAL_ACCEPTED) return;
     raft__wake(r);
     fx->proposal_term = r->term;
@@ -153,7 +183,7 @@ static uint16_t best_voter(const struct raft *r, uint16_t region)
     for (uint32_t i = 0; i < r->peers_count; i++) {
         const struct raft_peer *peer = &r->peers[i];
         const struct raft_member *member = raft_configuration_member(c, peer->node);
-        if (member->kind != RAFT_VOTER || !raft__is_in_contact(r, peer, r->now_ns)) continue;
+        if (raft__kind_of(r, peer->node) != RAFT_VOTER || !raft__is_in_contact(r, peer, r->now_ns)) continue;
         if (region && member->labels.value[COMMIT_LABEL_REGION] != region) continue;
         if (!best || peer->progress.match > best->progress.match) best = peer;
     }
@@ -196,12 +226,12 @@ static void consider_handing_over(struct raft *r)
     if (r->transfer_to != 0 || r->now_ns < r->placement_after_ns) return;
     const struct raft_configuration *c = &raft__configured(r)->configuration;
     const struct raft_member *own = raft_configuration_member(c, r->config.node);
-    bool must_go = !own || own->kind != RAFT_VOTER;
+    bool must_go = raft__kind_of(r, r->config.node) != RAFT_VOTER;
     uint16_t region = c->now.leader_region;
     bool is_placed = !must_go && (region == 0 || own->labels.value[COMMIT_LABEL_REGION] == region);
-    if (is_placed || r->commit < r->reign_index) return;
+    if (is_placed || (!must_go && r->commit < r->reign_index)) return; /* who must go may be unable to commit at all */
     uint16_t to = region ? best_voter(r, region) : 0;
-    if (!to && must_go) to = best_voter(r, 0);
+    if (must_go && !has_caught_up(r, to)) to = best_voter(r, 0); /* anybody rather than us */
     if (!has_caught_up(r, to)) return;
     r->placement_after_ns = r->now_ns + RAFT_PLACEMENT_WAIT_TIMEOUTS * r->config.election_timeout_ns;
     raft__on_transfer(r, to);
