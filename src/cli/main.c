@@ -18,6 +18,7 @@ static const struct subcommand subcommands[] = {
     {"down", cli_down, "stop them; --wipe also removes their data"},
     {"status", cli_status, "what runs, where, and how far behind"},
     {"server", cli_server, "run one node: --config cluster.yaml --node ID"},
+    {"plan", cli_plan, "what each loss would cost the tables of a configuration, before it happens"},
     {"lab", cli_lab, "live through an incident and compare the strategies against it"},
     {"sim", cli_sim, "run seeds of the deterministic simulator"},
     {"version", run_version, "print the version"},

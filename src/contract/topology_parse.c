@@ -13,7 +13,7 @@
  *
  * Needed: version, nodes, and of a node id, region, resp, peer, data (a sketch needs only id and region). `zone` is the
  * region unless said. `peers` says by which other address this node reaches a peer (a proxy). Links that are not named
- * have no latency. `tables` are checked here, for contract/plan_file.h, which reads them.
+ * have no latency. `tables` are checked here, and judged by `meridian plan`.
  */
 #include "contract/contract.h"
 #include "contract/topology_internal.h"
