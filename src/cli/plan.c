@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "cli/cli.h"
 #include "cli/local.h"
+#include "cli/options.h"
 #include "cli/plan.h"
 
 enum { PLAN_COLUMNS_DEFAULT = 110, PLAN_COLUMNS_MIN = 80, PLAN_COLUMNS_MAX = 130 };
@@ -20,7 +21,7 @@ static const char plan_usage[] =
 
 struct plan_options {
     const char *file, *table;
-    bool json, help;
+    bool json;
 };
 
 struct output {
@@ -128,22 +129,13 @@ static int run(const struct plan_options *options)
 
 int cli_plan(int argc, char **argv)
 {
-    struct plan_options options = {0};
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            options.json = true;
-        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            options.help = true;
-        else if (strcmp(argv[i], "--table") == 0 && i + 1 < argc)
-            options.table = argv[++i];
-        else if (argv[i][0] != '-' && !options.file)
-            options.file = argv[i];
-        else {
-            fprintf(stderr, "meridian plan: what is '%s'?\n%s", argv[i], plan_usage);
-            return CLI_EXIT_USAGE;
-        }
-    }
-    if (!options.file) fputs(plan_usage, options.help ? stdout : stderr);
-    if (!options.file) return options.help ? CLI_EXIT_OK : CLI_EXIT_USAGE;
-    return run(&options);
+    struct plan_options o = {0};
+    const struct cli_option options[] = {
+        {.text = &o.file, .required = true},
+        {.name = "--table", .text = &o.table},
+        {.name = "--json", .flag = &o.json},
+    };
+    const struct cli_words words = {"plan", plan_usage, options, sizeof options / sizeof options[0]};
+    int exit_code;
+    return cli_options_read(&words, argc, argv, &exit_code) ? run(&o) : exit_code;
 }

@@ -233,10 +233,11 @@ static void put_loss(struct page *p, const struct plan_loss *l)
     if (l->partitions && l->partitions < plan->partitions)
         buffer_append_format(&c[0].text, " (%u of %u partitions)", l->partitions, plan->partitions);
     plan_write_writes(plan, l, &c[1].text);
-    if (l->writes == l->reads && l->writes_stall_leaders == l->reads_stall_leaders)
+    plan_write_reads(plan, l, &c[2].text);
+    if (slice_equal(buffer_slice(&c[2].text), buffer_slice(&c[1].text))) {
+        buffer_clear(&c[2].text);
         buffer_append_format(&c[2].text, "as writes");
-    else
-        plan_write_reads(plan, l, &c[2].text);
+    }
     plan_write_harm(l, &c[3].text);
     plan_write_ms(l->commit_us, &c[4].text);
     plan_write_return(plan, l, &c[5].text);

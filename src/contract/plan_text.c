@@ -136,7 +136,9 @@ void plan_write_writes(const struct plan *p, const struct plan_loss *l, struct b
 
 void plan_write_reads(const struct plan *p, const struct plan_loss *l, struct buffer *out)
 {
+    bool alike = p->contract.engine == ENGINE_MERGEABLE || p->contract.read == CONTRACT_READ_LINEARIZABLE;
     write_course(p, l, l->reads, l->reads_stall_leaders, out);
+    if (alike && l->reads == l->writes) write_refused(p, l, out);
 }
 
 void plan_write_harm(const struct plan_loss *l, struct buffer *out)

@@ -1,4 +1,4 @@
-/* commands_server.h: handlers about the server as a whole that have files of their own: INFO and COMMAND. */
+/* commands_server.h: handlers that have files of their own: INFO, COMMAND, TABLE PLAN. */
 #ifndef MERIDIAN_NODE_COMMANDS_SERVER_H
 #define MERIDIAN_NODE_COMMANDS_SERVER_H
 
@@ -14,5 +14,8 @@ enum command_result command_on_docs(struct request *request);
 enum command_result command_on_getkeys(struct request *request);
 enum command_result command_on_info(struct request *request);
 enum command_result command_on_list(struct request *request);
+
+/* commands_plan.c */
+enum command_result plan_on_plan(struct request *request);
 
 #endif

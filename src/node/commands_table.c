@@ -1,4 +1,5 @@
-/* commands_table.c: TABLE CREATE, DROP, LIST, SHOW. */
+/* commands_table.c: TABLE CREATE, DROP, LIST, SHOW. TABLE PLAN is in commands_plan.c. */
+#include "node/commands_server.h"
 #include "node/shard_internal.h"
 
 static enum command_result on_create(struct request *request)
@@ -27,15 +28,29 @@ static void write_table(struct request *request, const struct table_slot *table)
     struct buffer *b = request->reply;
     struct buffer text;
     buffer_init(&text, 4096);
-    resp_write_map(b, request->resp_version, 8);
+    bool ordered = c->engine == ENGINE_ORDERED;
+    resp_write_map(b, request->resp_version, (ordered ? 9 : 8) + (c->has_minimum ? 1 : 0));
     write_pair(b, "name", table->table.name);
     buffer_append_format(&text, "%llx", (unsigned long long)table->table.id);
     resp_write_bulk(b, SLICE_LITERAL("id"));
     resp_write_bulk(b, buffer_slice(&text));
     write_pair(b, "engine", contract_engine_name(c->engine));
-    write_pair(b, "conflict", contract_conflict_name(c->conflict));
-    write_pair(b, "type", contract_type_name(c->type));
+    if (!ordered) write_pair(b, "conflict", contract_conflict_name(c->conflict));
     buffer_clear(&text);
+    if (ordered) {
+        durability_format(&c->durability, &text);
+        resp_write_bulk(b, SLICE_LITERAL("durability"));
+        resp_write_bulk(b, buffer_slice(&text));
+        write_pair(b, "read", contract_read_name(c->read));
+        buffer_clear(&text);
+    }
+    write_pair(b, "type", contract_type_name(c->type));
+    if (c->has_minimum) {
+        buffer_append_format(&text, "min:%lld", (long long)c->minimum);
+        resp_write_bulk(b, SLICE_LITERAL("invariant"));
+        resp_write_bulk(b, buffer_slice(&text));
+        buffer_clear(&text);
+    }
     contract_format_replicas(c, shard__topology(request->shard), &text);
     resp_write_bulk(b, SLICE_LITERAL("replicas"));
     resp_write_bulk(b, buffer_slice(&text));
@@ -74,13 +89,19 @@ static enum command_result on_show(struct request *request)
     }
 
 static const struct command commands[] = {
-    TABLE("table|create", -3, COMMAND_ADMIN | COMMAND_SHARD_ZERO,
-          "name [CONFLICT lww | siblings | update-wins | delete-wins] [REPLICAS region=count,…] "
-          "[TYPE any | string | counter | set | row] [PARTITIONS n]",
-          "Creates a table: keys that begin with its name and a colon live in it, under this contract.", on_create),
+    TABLE(
+        "table|create", -3, COMMAND_ADMIN | COMMAND_SHARD_ZERO,
+        "name [ENGINE mergeable | ordered] [CONFLICT lww | siblings | update-wins | delete-wins] "
+        "[REPLICAS region=count,…] [DURABILITY leader | majority | majority+regions:K | majority+zones:K | tags:NAME | "
+        "all] [READ linearizable | local | one] [TYPE any | string | counter | set | row | list | zset] "
+        "[INVARIANT min:N] [PARTITIONS n]",
+        "Creates a table: keys that begin with its name and a colon live in it, under this contract.", on_create),
     TABLE("table|drop", 3, COMMAND_ADMIN | COMMAND_SHARD_ZERO, "name",
           "Drops a table and all its data, in every region.", on_drop),
     TABLE("table|list", 2, 0, "", "All tables, one record each.", on_list),
+    TABLE("table|plan", -3, 0, "name [contract words as in TABLE CREATE]",
+          "What each loss of a node, zone, region or link would cost the table, and what its writes wait for.",
+          plan_on_plan),
     TABLE("table|show", 3, 0, "name", "The contract of one table.", on_show),
 };
 

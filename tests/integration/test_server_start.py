@@ -169,7 +169,8 @@ class ProgramTest(unittest.TestCase):
             self.assertIn(expected, done.stdout + done.stderr)
 
     def test_help_of_each_subcommand(self):
-        for words in (["up"], ["down"], ["status"], ["server"], ["sim"], ["lab"], ["lab", "run"], ["lab", "list"]):
+        for words in (["up"], ["down"], ["status"], ["server"], ["sim"], ["plan"], ["lab"], ["lab", "run"],
+                      ["lab", "list"]):
             for wish in ("--help", "-h"):
                 done = subprocess.run([cluster.MERIDIAN, *words, wish], capture_output=True, text=True, timeout=20,
                                       check=False)
