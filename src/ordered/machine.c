@@ -291,6 +291,11 @@ struct store_space *machine_data_space(struct machine *m)
     return m->data;
 }
 
+struct store_space *machine_record_space(struct machine *m)
+{
+    return m->records;
+}
+
 enum value_type machine_item_type(const struct machine *m, const struct store_item *item, uint64_t now_ms)
 {
     const struct value *v = item->object;

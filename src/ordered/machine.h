@@ -191,6 +191,7 @@ uint64_t machine_key_count(const struct machine *m);         /* what expired cou
 /* ---- the keyspace: SCAN, KEYS, DBSIZE, RANDOMKEY walk the data space with store_scan() ---- */
 
 struct store_space *machine_data_space(struct machine *m);
+struct store_space *machine_record_space(struct machine *m); /* outcomes, locks, transactions */
 /* What a hot item shows at the later of the group's time and `now_ms`; VALUE_NONE: expired. */
 enum value_type machine_item_type(const struct machine *m, const struct store_item *item, uint64_t now_ms);
 

@@ -59,7 +59,8 @@ void machine__undo(struct machine *m, uint64_t lsn, uint64_t index)
         if (undo->before.length == 0) continue;
         struct value *before = value_decode(undo->before);
         ASSERT(before);
-        machine__put_value(m, undo->key, undo->hash, NULL, before, lsn);
+        item = machine__put_value(m, undo->key, undo->hash, NULL, before, lsn);
+        store_changed(m->data, item);
         machine__expiry_changed(m, undo->hash, before, 0);
     }
 }
