@@ -309,6 +309,8 @@ static const struct command commands[] = {
     {"sdiffstore", -3, SCOPE_KEY, COMMAND_WRITES | DENIED, 1, 0, "set", "destination key [key ...]", algebra_summary,
      on_set_algebra},
     {"sinter", -2, SCOPE_KEY, DENIED, 1, 0, "set", "key [key ...]", algebra_summary, on_set_algebra},
+    {"sintercard", -3, SCOPE_KEY, DENIED, 2, 0, "set", "numkeys key [key ...] [LIMIT limit]",
+     "Returns how many members all sets have; ordered tables only.", on_set_algebra},
     {"sinterstore", -3, SCOPE_KEY, COMMAND_WRITES | DENIED, 1, 0, "set", "destination key [key ...]", algebra_summary,
      on_set_algebra},
     {"sismember", 3, SCOPE_KEY, COMMAND_FAST, 1, 0, "set", "key member", "Returns 1 if member is in the set, else 0.",

@@ -427,9 +427,19 @@ static enum command_result on_getset(struct request *request)
     return COMMAND_DONE;
 }
 
+static enum command_result on_cas(struct request *request)
+{
+    reply_contract(request,
+                   "CAS needs one place that decides what was there before: use a table made with TABLE CREATE name "
+                   "ENGINE ordered");
+    return COMMAND_DONE;
+}
+
 static const struct command commands[] = {
     {"append", 3, SCOPE_KEY, COMMAND_WRITES, 1, 0, "string", "key value",
      "Appends to the string at key, which is created when absent, and returns its new length.", on_append},
+    {"cas", -3, SCOPE_KEY, COMMAND_WRITES | COMMAND_DENIED_ON_MERGEABLE, 1, 0, "string", "key [expected] new",
+     "Sets key to new if it holds expected, or is absent where none is given, and returns 1, else 0.", on_cas},
     {"get", 2, SCOPE_KEY, COMMAND_FAST, 1, 0, "string", "key", "Returns the string at key.", on_get},
     {"getdel", 2, SCOPE_KEY, COMMAND_WRITES | COMMAND_FAST, 1, 0, "string", "key",
      "Returns the string at key and deletes it: what this replica showed; others may have shown it too.", on_getdel},
