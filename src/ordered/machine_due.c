@@ -37,8 +37,10 @@ static void queue_transaction(struct machine *m, const struct transaction_record
         push(m, &m->due.doubts, record->since_ms, hash);
 }
 
+/* One that was PREPARED is queued already: the hint learns when it comes up that it is COMMITTED since. */
 void machine__queue_transaction(struct machine *m, const struct transaction_record *record)
 {
+    if (record->state == TRANSACTION_COMMITTED && !record->is_forgotten) return;
     struct slice name = machine__record_name(m, MACHINE_RECORD_TRANSACTION, record->transaction.id);
     queue_transaction(m, record, hash_key(name));
 }
@@ -160,7 +162,11 @@ static void look_whether_in_doubt(void *user, struct store_item *item)
     if (store_item_key(item).data[0] != MACHINE_RECORD_TRANSACTION) return;
     struct transaction_record record = transaction_of(look->machine, item);
     bool has_ended = record.state == TRANSACTION_ABORTED || record.is_forgotten;
-    if (has_ended || record.since_ms + look->doubt_ms > look->now_ms) return;
+    if (has_ended) return;
+    if (record.since_ms + look->doubt_ms > look->now_ms) {
+        queue_transaction(look->machine, &record, item->hash);
+        return;
+    }
     look->count++;
     look->visit(look->user, &record.transaction, record.state);
 }
