@@ -53,6 +53,7 @@ struct applying {
     struct buffer *reply;
     struct machine_answer *answer;
     struct prng prng;
+    struct call single; /* of a COMMAND entry: looked up when it was gathered */
 };
 
 /* Everything hot that the entry's commands and watches touch? `locks`: LOCKED when a key is locked. */

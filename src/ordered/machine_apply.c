@@ -135,6 +135,19 @@ enum machine_result machine__gather_commands(struct applying *a, bool locks)
     return all;
 }
 
+/* The common entry: what gathering found serves running too. */
+static enum machine_result gather_single(struct applying *a)
+{
+    a->single = call_of(a, &a->entry->commands[0]);
+    return is_runnable(&a->single) ? gather(&a->single, true, a->answer) : MACHINE_DONE;
+}
+
+static void run_single(struct applying *a)
+{
+    const struct call *call = &a->single;
+    if (machine_command_check(call->command, call->args, call->args_count, a->reply)) run(&a->single);
+}
+
 void machine__run_command(struct applying *a, const struct machine_args *command, bool defers_minimum)
 {
     struct call call = call_of(a, command);
@@ -336,7 +349,7 @@ static enum machine_result gather_entry(struct applying *a, struct record **out_
         if (*out_known) return MACHINE_DONE;
     }
     switch (a->entry->kind) {
-    case MACHINE_ENTRY_COMMAND:
+    case MACHINE_ENTRY_COMMAND: return gather_single(a);
     case MACHINE_ENTRY_MULTI: return machine__gather_commands(a, true);
     case MACHINE_ENTRY_EXPIRE: return gather_expired(a);
     case MACHINE_ENTRY_CANCEL: return MACHINE_DONE;
@@ -358,7 +371,7 @@ static void run_entry(struct applying *a)
         return;
     }
     switch (a->entry->kind) {
-    case MACHINE_ENTRY_COMMAND: machine__run_command(a, &a->entry->commands[0], false); break;
+    case MACHINE_ENTRY_COMMAND: run_single(a); break;
     case MACHINE_ENTRY_MULTI: run_multi(a); break;
     case MACHINE_ENTRY_EXPIRE: run_expire(a); return;
     case MACHINE_ENTRY_CANCEL: run_cancel(a); return;
