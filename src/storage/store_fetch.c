@@ -174,10 +174,19 @@ static bool take_value(void *user, struct slice key, struct slice value)
     return false;
 }
 
+/* A partition that was dropped while another was opened is no matter of this one. */
+static bool only_drops_are_under_way(const struct store *store)
+{
+    for (const struct list_node *n = store->under_way.head.next; n != &store->under_way.head; n = n->next) {
+        if (CONTAINER_OF(n, struct store_request, node)->kind != REQUEST_DROP) return false;
+    }
+    return true;
+}
+
 enum status store_fetch_now(struct store_space *space, struct store_item *item)
 {
     struct store *store = space->partition->store;
-    ASSERT((item->state & ITEM_COLD) && list_is_empty(&store->under_way));
+    ASSERT((item->state & ITEM_COLD) && only_drops_are_under_way(store));
     struct fetch_now fetch = {.space = space, .item = item, .status = STATUS_CORRUPT};
     store__key(space->partition, space->kind, item, &store->key);
     enum status status = store->kv.iterate(store->kv.world, buffer_slice(&store->key), take_value, &fetch);
