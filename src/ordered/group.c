@@ -136,6 +136,7 @@ static void compact(struct group *g)
 void group_tick(struct group *g, struct group_now now)
 {
     g->now = now;
+    g->ticked_ns = now.mono_ns;
     if (now.mono_ns >= raft_next_deadline_ns(g->raft)) group__event(g, (struct raft_event){.type = RAFT_TICK});
     if (g->retry_ns && now.mono_ns >= g->retry_ns) g->retry_ns = 0;
     group__install_step(g);
@@ -158,7 +159,7 @@ uint64_t group_next_deadline_ns(const struct group *g)
     uint64_t at_ns = raft_next_deadline_ns(g->raft), expiry_ns = expiry_deadline_ns(g);
     if (expiry_ns < at_ns) at_ns = expiry_ns;
     if (g->retry_ns && g->retry_ns < at_ns) at_ns = g->retry_ns;
-    uint64_t poll_ns = g->now.mono_ns + INSTALL_POLL_MS * MS_NS;
+    uint64_t poll_ns = g->ticked_ns + INSTALL_POLL_MS * MS_NS; /* messages that come often do not put it off */
     if ((g->installing || !list_is_empty(&g->loads)) && poll_ns < at_ns) at_ns = poll_ns;
     return at_ns;
 }

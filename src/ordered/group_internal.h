@@ -98,6 +98,7 @@ struct group {
     uint64_t install_index, install_term;
     struct buffer install_configuration;
     uint64_t expiry_ns; /* when to look at expiry again */
+    uint64_t ticked_ns; /* the last group_tick() */
 };
 
 /* Move a queue's items to the front of a larger block when it is full. */

@@ -98,6 +98,7 @@ static bool begin_snapshot(struct group_sender *sender)
 static bool make_chunk(struct group_sender *sender)
 {
     const struct raft_chunk_wanted *wanted = &sender->wanted;
+    if (sender->index < raft_base_index(sender->group->raft)) sender_end_snapshot(sender); /* the log goes on later */
     bool ours = sender->index && wanted->index == sender->index && wanted->term == sender->term;
     uint64_t following = sender->has_chunk ? sender->chunk_number + 1 : 0;
     if (ours && sender->has_chunk && wanted->position == sender->chunk_number) return true;
@@ -161,6 +162,7 @@ void group__on_chunk(struct group *g, const struct raft_chunk *chunk)
 {
     enum status status = chunk->position == 0 ? machine_install_begin(g->machine) : STATUS_OK;
     if (status == STATUS_OK) status = machine_install_bytes(g->machine, chunk->bytes);
+    if (chunk->last) g->apply_lsn = log_last_lsn(g->log); /* the state stands for everything up to here */
     if (status == STATUS_OK && chunk->last) status = machine_install_finish(g->machine, g->apply_lsn);
     if (status != STATUS_OK) PANIC("a snapshot can't be installed: %s", status_name(status));
     if (!chunk->last) return;
