@@ -388,6 +388,16 @@ bool shard_is_stopped(const struct shard *s)
 
 /* ---- inspection ---- */
 
+void shard_visit_groups(const struct shard *s, void (*visit)(void *user, struct group *group), void *user)
+{
+    for (uint32_t i = 0; i < s->tables_count; i++) {
+        const struct table_slot *table = s->tables[i];
+        for (uint16_t p = 0; table->partitions && p < table->table.contract.partitions; p++) {
+            if (table->partitions[p].group) visit(user, table->partitions[p].group);
+        }
+    }
+}
+
 void shard_visit_replicas(const struct shard *s, void (*visit)(void *user, struct replica *replica), void *user)
 {
     for (uint32_t i = 0; i < s->tables_count; i++) {

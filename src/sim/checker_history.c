@@ -24,7 +24,7 @@ static bool is_value_write(enum operation_kind kind)
 static bool may_replace(const struct plan *plan, const struct operation *write, const struct operation *other)
 {
     if (other == write || other->table != write->table || other->key != write->key) return false;
-    if (other->outcome == OUTCOME_REFUSED || other->returned_ns <= write->invoked_ns) return false;
+    if (other->outcome == OPERATION_REFUSED || other->returned_ns <= write->invoked_ns) return false;
     switch (other->kind) {
     case OP_SET:
     case OP_DELETE:
@@ -60,7 +60,7 @@ static bool was_shown(const struct history *h, const struct operation *write)
 {
     for (uint32_t i = 0; i < h->count; i++) {
         const struct operation *op = &h->operations[i];
-        if (op->kind == OP_GET && op->value == write->value && op->outcome == OUTCOME_DONE) return true;
+        if (op->kind == OP_GET && op->value == write->value && op->outcome == OPERATION_DONE) return true;
     }
     return false;
 }
@@ -78,8 +78,8 @@ void check_no_lost_write(const struct history *h, const struct audit *audit, str
     for (uint32_t i = 0; i < h->count && !v->property; i++) {
         const struct operation *op = &h->operations[i];
         const struct plan_table *t = &audit->plan->tables[op->table];
-        if (!is_value_write(op->kind) || op->value == 0 || op->outcome == OUTCOME_REFUSED || t->expires) continue;
-        if (op->outcome == OUTCOME_UNKNOWN && !was_shown(h, op)) continue;
+        if (!is_value_write(op->kind) || op->value == 0 || op->outcome == OPERATION_REFUSED || t->expires) continue;
+        if (op->outcome == OPERATION_UNKNOWN && !was_shown(h, op)) continue;
         if (is_accounted_for(audit, op)) continue;
         if (has_replacer(h, audit->plan, op)) continue;
         verdict_fail(v, "no lost acknowledged write",
@@ -102,7 +102,7 @@ void check_no_resurrection(const struct history *h, const struct audit *audit, s
         const struct operation *removal = &h->operations[i];
         const struct plan_table *t = &audit->plan->tables[removal->table];
         bool removes = removal->kind == OP_DELETE || removal->kind == OP_REMOVE;
-        if (!removes || removal->outcome != OUTCOME_DONE || t->whole_rows_return || t->expires) continue;
+        if (!removes || removal->outcome != OPERATION_DONE || t->whole_rows_return || t->expires) continue;
         for (uint32_t k = 0; k < h->count; k++) {
             const struct operation *op = &h->operations[k];
             if (op->table != removal->table || op->key != removal->key || op->value == 0) continue;
@@ -125,7 +125,7 @@ void check_causal_order(const struct history *h, const struct audit *audit, stru
     for (uint32_t i = 0; i < h->count && !v->property; i++) {
         const struct operation *later = &h->operations[i];
         const struct plan_table *t = &audit->plan->tables[later->table];
-        if (later->kind != OP_SET || later->outcome != OUTCOME_DONE || t->expires || t->siblings) continue;
+        if (later->kind != OP_SET || later->outcome != OPERATION_DONE || t->expires || t->siblings) continue;
         for (uint32_t k = 0; k < i; k++) {
             const struct operation *op = &h->operations[k];
             if (op->kind != OP_SET || op->table != later->table || op->key != later->key ||
@@ -150,8 +150,8 @@ void check_counter_sum(const struct history *h, const struct audit *audit, struc
             for (uint32_t i = 0; i < h->count; i++) {
                 const struct operation *op = &h->operations[i];
                 if (op->kind != OP_INCREMENT || op->table != table || op->key != key) continue;
-                if (op->outcome == OUTCOME_DONE) certain += op->amount;
-                if (op->outcome == OUTCOME_UNKNOWN) possible += op->amount;
+                if (op->outcome == OPERATION_DONE) certain += op->amount;
+                if (op->outcome == OPERATION_UNKNOWN) possible += op->amount;
             }
             char text[32];
             workload_key_text(t, key, text);
@@ -169,7 +169,7 @@ static bool removal_was_tried(const struct history *h, const struct operation *a
     for (uint32_t i = 0; i < h->count; i++) {
         const struct operation *op = &h->operations[i];
         if (op->kind == OP_REMOVE && op->table == add->table && op->key == add->key && op->value == add->value &&
-            op->outcome != OUTCOME_REFUSED)
+            op->outcome != OPERATION_REFUSED)
             return true;
     }
     return false;
@@ -182,11 +182,11 @@ void check_set_adds(const struct history *h, const struct audit *audit, struct v
         if (op->kind != OP_ADD) continue;
         bool shown = audit_shows(&audit->tables[0][op->table].keys[op->key], op->value);
         const char *name = audit->plan->tables[op->table].name;
-        if (op->outcome == OUTCOME_REFUSED && shown) {
+        if (op->outcome == OPERATION_REFUSED && shown) {
             verdict_fail(v, "set adds", "v%llu is a member of %s key %u, though its add was refused",
                          (unsigned long long)op->value, name, op->key);
         }
-        if (op->outcome == OUTCOME_DONE && !shown && !is_accounted_for(audit, op) && !removal_was_tried(h, op)) {
+        if (op->outcome == OPERATION_DONE && !shown && !is_accounted_for(audit, op) && !removal_was_tried(h, op)) {
             verdict_fail(v, "set adds",
                          "v%llu, added to %s key %u at node %u at %.6f s, is no member, and nobody removed it",
                          (unsigned long long)op->value, name, op->key, op->node, (double)op->invoked_ns / 1e9);

@@ -16,12 +16,14 @@ static int compare_operations(const void *a, const void *b)
 }
 
 /* All that may have taken effect, object by object. The caller frees it. */
-static struct ordered_operation *operations_by_object(const struct ordered_history *h, uint32_t *out_count)
+static struct ordered_operation *operations_by_object(const struct plan *plan, const struct ordered_history *h,
+                                                      uint32_t *out_count)
 {
     struct ordered_operation *operations = memory_alloc((h->count + 1) * sizeof *operations);
     uint32_t count = 0;
     for (uint32_t i = 0; i < h->count; i++) {
-        if (h->operations[i].outcome != ORDERED_REFUSED) operations[count++] = h->operations[i];
+        bool judged = !plan->ordered[h->operations[i].table].expires;
+        if (judged && h->operations[i].outcome != ORDERED_REFUSED) operations[count++] = h->operations[i];
     }
     qsort(operations, count, sizeof *operations, compare_operations);
     *out_count = count;
@@ -61,7 +63,7 @@ static void judge_object(const struct plan *plan, const struct ordered_history *
 void check_linearizable(const struct plan *plan, const struct ordered_history *h, struct verdict *v)
 {
     uint32_t count;
-    struct ordered_operation *operations = operations_by_object(h, &count);
+    struct ordered_operation *operations = operations_by_object(plan, h, &count);
     for (uint32_t at = 0, length; at < count; at += length) {
         length = object_length(operations + at, count - at);
         judge_object(plan, h, operations + at, length, v);
@@ -95,7 +97,7 @@ static void judge_sum(const struct plan *plan, const struct ordered_operation *o
 void check_exactly_once(const struct plan *plan, const struct ordered_history *h, struct verdict *v)
 {
     uint32_t count;
-    struct ordered_operation *operations = operations_by_object(h, &count);
+    struct ordered_operation *operations = operations_by_object(plan, h, &count);
     for (uint32_t at = 0, length; at < count; at += length) {
         length = object_length(operations + at, count - at);
         bool counts = plan->ordered[operations[at].table].kind == LINEAR_COUNTER;

@@ -22,7 +22,7 @@ uint32_t history_invoke(struct history *h, const struct operation *operation)
         h->operations = memory_realloc(h->operations, h->capacity * sizeof *h->operations);
     }
     h->operations[h->count] = *operation;
-    h->operations[h->count].outcome = OUTCOME_UNKNOWN;
+    h->operations[h->count].outcome = OPERATION_UNKNOWN;
     h->operations[h->count].returned_ns = UINT64_MAX;
     return h->count++;
 }
@@ -30,7 +30,7 @@ uint32_t history_invoke(struct history *h, const struct operation *operation)
 void history_return(struct history *h, uint32_t index, enum operation_outcome outcome, uint64_t now_ns)
 {
     h->operations[index].outcome = outcome;
-    if (outcome != OUTCOME_UNKNOWN) h->operations[index].returned_ns = now_ns;
+    if (outcome != OPERATION_UNKNOWN) h->operations[index].returned_ns = now_ns;
 }
 
 uint64_t history_value_of(struct slice text)
@@ -47,5 +47,6 @@ void history_value_text(uint64_t value, char out[24])
 
 bool operation_follows(const struct operation *later, const struct operation *earlier)
 {
-    return later->node == earlier->node && earlier->outcome == OUTCOME_DONE && later->invoked_ns > earlier->returned_ns;
+    return later->node == earlier->node && earlier->outcome == OPERATION_DONE &&
+           later->invoked_ns > earlier->returned_ns;
 }

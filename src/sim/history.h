@@ -19,7 +19,7 @@ enum operation_kind {
     OP_SIBLINGS,
     OP_RESTORE,
 };
-enum operation_outcome { OUTCOME_UNKNOWN, OUTCOME_DONE, OUTCOME_REFUSED };
+enum operation_outcome { OPERATION_UNKNOWN, OPERATION_DONE, OPERATION_REFUSED };
 
 struct operation {
     enum operation_kind kind;

@@ -85,6 +85,7 @@ bool linear_model_takes(enum linear_kind kind, enum ordered_kind operation)
     case ORDERED_RANGE: return kind == LINEAR_LIST;
     case ORDERED_TRANSFER:
     case ORDERED_BALANCES: return kind == LINEAR_BANK;
+    case ORDERED_EXPIRE:
     case ORDERED_KINDS: break;
     }
     return false;
@@ -183,6 +184,7 @@ enum linear_step linear_model_step(struct linear_model *m, uint64_t state, const
     case ORDERED_BALANCES:
         if (op->outcome != ORDERED_DONE) return LINEAR_NO_STEP;
         return step_items(balances_equal(m, state, seen, op->items_count), state, out_state);
+    case ORDERED_EXPIRE:
     case ORDERED_KINDS: break;
     }
     return LINEAR_NO_STEP;

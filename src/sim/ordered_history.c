@@ -91,6 +91,7 @@ static void put_what(struct text *t, const struct ordered_operation *op)
     case ORDERED_RANGE: put(t, "LRANGE"); return;
     case ORDERED_TRANSFER: put(t, "TRANSFER %u %u %llu", op->from, op->to, value); return;
     case ORDERED_BALANCES: put(t, "balances"); return;
+    case ORDERED_EXPIRE: put(t, "PEXPIRE %llu", value); return;
     case ORDERED_KINDS: return;
     }
 }

@@ -21,6 +21,7 @@ enum ordered_kind {
     ORDERED_RANGE,    /* items: the whole list, head first */
     ORDERED_TRANSFER, /* value: the amount; from, to; result: 1 moved, 0 too little there */
     ORDERED_BALANCES, /* items: one per account */
+    ORDERED_EXPIRE,   /* value: ms. No model judges it */
     ORDERED_KINDS,
 };
 

@@ -13,7 +13,7 @@
 #include "sim/create_tables.h"
 #include "sim/history.h"
 
-enum { TRIES_MAX = 40, BATCH_MAX = 4, KNOWN_LOOKS = 40, TRANSFER_MAX = 80, AUDIT_TRIES = 60 };
+enum { TRIES_MAX = 40, BATCH_MAX = 4, KNOWN_LOOKS = 40, TRANSFER_MAX = 80, EXPIRE_MS_MAX = 3000, AUDIT_TRIES = 60 };
 static const uint64_t retry_ns = 200000000, look_ns = 10000000, setup_tries = 300;
 static const int64_t nonsense = INT64_MIN; /* the result of a reply that no sound server gives */
 
@@ -82,10 +82,11 @@ static uint64_t known_value(const struct ordered_history *h, uint32_t table, uin
     return 0;
 }
 
-static enum ordered_kind draw_kind(struct prng *p, enum linear_kind kind)
+static enum ordered_kind draw_kind(struct prng *p, const struct plan_ordered *t)
 {
     uint64_t dice = prng_below(p, 100);
-    switch (kind) {
+    if (t->expires && dice >= 75) return ORDERED_EXPIRE;
+    switch (t->kind) {
     case LINEAR_REGISTER:
         return dice < 40 ? ORDERED_GET : dice < 65 ? ORDERED_SET : dice < 92 ? ORDERED_CAS : ORDERED_DELETE;
     case LINEAR_COUNTER: return dice < 35 ? ORDERED_GET : ORDERED_ADD;
@@ -103,9 +104,9 @@ static void fill_operation(struct ordered_workload *load, struct ordered_operati
     case ORDERED_CAS:
         op->value = load->next_value++;
         op->expected = known_value(load->history, op->table, op->key);
-        if (op->expected == 0) op->kind = ORDERED_SET; /* CAS wants something to compare with */
         break;
     case ORDERED_ADD: op->value = prng_range(&load->prng, 1, 1000); break;
+    case ORDERED_EXPIRE: op->value = prng_range(&load->prng, 1, EXPIRE_MS_MAX); break;
     case ORDERED_TRANSFER:
         op->value = prng_range(&load->prng, 1, TRANSFER_MAX);
         op->from = (uint8_t)prng_below(&load->prng, PLAN_ACCOUNTS);
@@ -165,8 +166,9 @@ static void write_balances(struct ordered_client *client, const struct plan_orde
 static void write_command(struct ordered_client *client, const struct ordered_operation *op)
 {
     static const char *const words[ORDERED_KINDS] = {
-        [ORDERED_SET] = "SET",    [ORDERED_GET] = "GET",    [ORDERED_CAS] = "CAS",  [ORDERED_DELETE] = "DEL",
-        [ORDERED_ADD] = "INCRBY", [ORDERED_PUSH] = "LPUSH", [ORDERED_POP] = "LPOP", [ORDERED_RANGE] = "LRANGE"};
+        [ORDERED_SET] = "SET",    [ORDERED_GET] = "GET",      [ORDERED_CAS] = "CAS",
+        [ORDERED_DELETE] = "DEL", [ORDERED_ADD] = "INCRBY",   [ORDERED_PUSH] = "LPUSH",
+        [ORDERED_POP] = "LPOP",   [ORDERED_RANGE] = "LRANGE", [ORDERED_EXPIRE] = "PEXPIRE"};
     const struct plan_ordered *t = &client->load->plan->ordered[op->table];
     client->batch_count = 0;
     if (op->kind == ORDERED_TRANSFER) {
@@ -186,9 +188,9 @@ static void write_command(struct ordered_client *client, const struct ordered_op
     }
     command_add(c, words[op->kind]);
     command_add(c, key);
-    if (op->kind == ORDERED_CAS) command_add_value(c, op->expected);
+    if (op->kind == ORDERED_CAS && op->expected) command_add_value(c, op->expected); /* none: where nothing is */
     if (op->kind == ORDERED_SET || op->kind == ORDERED_CAS || op->kind == ORDERED_PUSH) command_add_value(c, op->value);
-    if (op->kind == ORDERED_ADD) command_add_number(c, op->value);
+    if (op->kind == ORDERED_ADD || op->kind == ORDERED_EXPIRE) command_add_number(c, op->value);
     if (op->kind == ORDERED_RANGE) command_add_all(c, "0 -1");
 }
 
@@ -199,7 +201,7 @@ static void draw_operation(struct ordered_client *client)
     op.table = (uint8_t)prng_below(&load->prng, load->plan->ordered_count);
     const struct plan_ordered *t = &load->plan->ordered[op.table];
     op.key = t->kind == LINEAR_BANK ? 0 : draw_key(load, op.table);
-    op.kind = draw_kind(&load->prng, t->kind);
+    op.kind = draw_kind(&load->prng, t);
     fill_operation(load, &op);
     op.invoked_ns = world_now_ns(load->world);
     load->issued_to[op.table]++;

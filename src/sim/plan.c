@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-enum { MS = 1000000 };
+enum { MS = 1000000, DRIFT_PPM_MAX = 450 };
 
 static const char *const region_names[] = {"us-east", "eu", "apac", "sa"};
 
@@ -66,6 +66,81 @@ static void draw_tables(struct plan *plan, struct prng *p)
     snprintf(t->words, sizeof t->words, "PARTITIONS %u", partitions);
 }
 
+/* ---- ordered tables ---- */
+
+static struct plan_ordered *add_ordered(struct plan *plan, const char *name, enum linear_kind kind, struct prng *p)
+{
+    struct plan_ordered *t = &plan->ordered[plan->ordered_count++];
+    *t = (struct plan_ordered){.kind = kind};
+    t->keys_at_once = (uint32_t)prng_range(p, 1, 5);
+    t->operations_per_key = (uint32_t)prng_range(p, 8, 40);
+    snprintf(t->name, sizeof t->name, "%s", name);
+    return t;
+}
+
+static void add_words(struct plan_ordered *t, const char *words)
+{
+    size_t length = strlen(t->words);
+    int more = snprintf(t->words + length, sizeof t->words - length, "%s%s", length ? " " : "", words);
+    ASSERT(more > 0 && length + (size_t)more < sizeof t->words);
+}
+
+/* Where a region has two nodes, now and then two of three replicas stand in it: the same-site majority. */
+static void draw_replicas(const struct plan *plan, struct prng *p, struct plan_ordered *t)
+{
+    const struct topology *topology = &plan->world.topology;
+    char text[96];
+    size_t length = 0;
+    bool doubled = plan->nodes_per_region == 2 && prng_chance(p, 1, 2);
+    if (!doubled) return;
+    for (uint32_t r = 0; r < topology->regions_count; r++) {
+        length += (size_t)snprintf(text + length, sizeof text - length, "%s%s=%u", r ? "," : "REPLICAS ",
+                                   topology->regions[r], r == 0 ? 2 : 1);
+    }
+    add_words(t, text);
+}
+
+static void draw_promise(const struct plan *plan, struct prng *p, struct plan_ordered *t, uint32_t partitions)
+{
+    static const char *const durabilities[] = {"DURABILITY majority", "DURABILITY majority+regions:2",
+                                               "DURABILITY majority+zones:2", "DURABILITY all"};
+    uint64_t dice = prng_below(p, 10);
+    add_words(t, "ENGINE ordered");
+    add_words(t, durabilities[dice < 4 ? 0 : dice < 8 ? 1 : dice < 9 ? 2 : 3]);
+    draw_replicas(plan, p, t);
+    char text[32];
+    snprintf(text, sizeof text, "PARTITIONS %u", partitions);
+    add_words(t, text);
+}
+
+static void draw_ordered_tables(struct plan *plan, struct prng *p)
+{
+    draw_promise(plan, p, add_ordered(plan, "reg", LINEAR_REGISTER, p), (uint32_t)prng_range(p, 1, 3));
+    struct plan_ordered *t = add_ordered(plan, "sum", LINEAR_COUNTER, p);
+    draw_promise(plan, p, t, (uint32_t)prng_range(p, 1, 3));
+    add_words(t, "TYPE counter");
+    t = add_ordered(plan, "lapse", LINEAR_COUNTER, p);
+    t->expires = true;
+    draw_promise(plan, p, t, 1);
+}
+
+static void draw_ordered(struct plan *plan, bool alone)
+{
+    struct prng p;
+    prng_init(&p, plan->seed ^ 0x6f7264657265642aULL);
+    draw_ordered_tables(plan, &p);
+    for (uint32_t i = 0; i < plan->world.topology.nodes_count; i++) {
+        plan->world.drift_ppm[i] = (int32_t)prng_below(&p, 2 * DRIFT_PPM_MAX + 1) - DRIFT_PPM_MAX;
+    }
+    plan->ordered_clients = (uint32_t)prng_range(&p, 4, 10);
+    plan->ordered_operations = (uint32_t)prng_range(&p, 800, 1500);
+    plan->ordered_think_ns_max =
+        2 * (plan->faults_end_ns + 2000 * MS) / (plan->ordered_operations / plan->ordered_clients);
+    if (alone) plan->operations = plan->tables_count = 0;
+}
+
+/* ---- faults ---- */
+
 static void draw_fault(struct plan *plan, struct prng *p, struct plan_fault *f, uint64_t begin_ns)
 {
     const struct topology *t = &plan->world.topology;
@@ -123,6 +198,7 @@ void plan_draw(struct plan *plan, uint64_t seed)
     plan->client_timeout_ns = prng_range(&p, 6000, 9000) * MS;
     /* The workload spans the faults: clients think so long that it ends soon after them. */
     plan->think_ns_max = 2 * (plan->faults_end_ns + 2000 * MS) / (plan->operations / plan->clients);
+    if (seed % 3 != 0) draw_ordered(plan, seed % 3 == 1);
 }
 
 const char *plan_fault_name(enum plan_fault_kind kind)

@@ -9,6 +9,9 @@
 
 #include "mergeable/replica.h"
 #include "node/inspect.h"
+#include "sim/checker_groups.h"
+#include "sim/checker_ordered.h"
+#include "sim/ordered_workload.h"
 #include "sim/workload.h"
 
 enum { WARM_UP_S = 2, WORK_DEADLINE_S = 900, EXPIRY_S_MAX = 6, CONVERGE_DEADLINE_S = 240 };
@@ -17,6 +20,12 @@ static const uint64_t second_ns = 1000000000ULL;
 struct run {
     const struct plan *plan;
     struct world *world;
+    struct history history;
+    struct ordered_history ordered_history;
+    struct workload *load;
+    struct ordered_workload *ordered_load; /* NULL: the plan has no ordered tables */
+    struct raft_watch *watch;
+    struct run_report *report;
     char waits_for[CONVERGENCE_WHY_BYTES];
 };
 
@@ -102,6 +111,7 @@ static void check_mine(void *user, struct replica *mine)
 static bool is_covered(struct run *run, uint8_t node)
 {
     if (!world_node_is_running(run->world, node)) return false;
+    if (node_has_groups(run->world, node)) return false; /* who forgot its votes is a new member, to be added */
     struct coverage c = {.run = run, .node = node, .covered = true};
     for (uint8_t k = 0; k < world_node_shards(run->world, node); k++) {
         shard_visit_replicas(world_shard(run->world, node, k), check_mine, &c);
@@ -183,87 +193,148 @@ static void heal_all(struct run *run)
 
 /* ---- phases ---- */
 
-static bool run_until(struct run *run, bool (*reached)(struct run *run, const struct workload *load),
-                      const struct workload *load, uint64_t seconds)
+static bool run_until(struct run *run, bool (*reached)(struct run *run), uint64_t seconds)
 {
     uint64_t deadline = world_now_ns(run->world) + seconds * second_ns;
-    while (!reached(run, load)) {
+    while (!reached(run)) {
         if (world_now_ns(run->world) >= deadline) return false;
         world_run_until(run->world, world_now_ns(run->world) + second_ns / 4);
     }
     return true;
 }
 
-static bool work_is_done(struct run *run, const struct workload *load)
+static bool work_is_done(struct run *run)
 {
-    MAYBE(run->plan == NULL);
-    return workload_is_done(load);
+    return workload_is_done(run->load) && (!run->ordered_load || ordered_workload_is_done(run->ordered_load));
 }
 
-static bool cluster_is_quiet(struct run *run, const struct workload *load)
+static bool cluster_is_quiet(struct run *run)
 {
-    MAYBE(load == NULL);
-    return convergence_reached(run->world, run->waits_for);
+    return convergence_reached(run->world, run->waits_for) && groups_are_settled(run->world, run->waits_for);
 }
 
-static void count_operations(const struct history *h, struct run_report *out)
+static void count_operation(enum operation_outcome outcome, struct run_report *out)
 {
-    out->operations = h->count;
-    for (uint32_t i = 0; i < h->count; i++) {
-        switch (h->operations[i].outcome) {
-        case OUTCOME_DONE: out->acknowledged++; break;
-        case OUTCOME_UNKNOWN: out->unknown++; break;
-        case OUTCOME_REFUSED: out->refused++; break;
-        }
+    out->operations++;
+    switch (outcome) {
+    case OPERATION_DONE: out->acknowledged++; return;
+    case OPERATION_UNKNOWN: out->unknown++; return;
+    case OPERATION_REFUSED: out->refused++; return;
     }
 }
 
-static void judge(struct run *run, const struct history *h, struct run_report *out)
+static void count_operations(const struct run *run, struct run_report *out)
+{
+    static const enum operation_outcome outcomes[] = {
+        [ORDERED_UNKNOWN] = OPERATION_UNKNOWN, [ORDERED_DONE] = OPERATION_DONE, [ORDERED_REFUSED] = OPERATION_REFUSED};
+    for (uint32_t i = 0; i < run->history.count; i++) count_operation(run->history.operations[i].outcome, out);
+    for (uint32_t i = 0; i < run->ordered_history.count; i++) {
+        count_operation(outcomes[run->ordered_history.operations[i].outcome], out);
+    }
+}
+
+/* What was found wrong before weighs more than what does not come any more. */
+static void fail_liveness(struct run *run, const char *property, const struct buffer *reason)
+{
+    run->report->result = run->report->verdict.property ? RUN_SAFETY : RUN_LIVENESS;
+    verdict_fail(&run->report->verdict, property, "%.*s", (int)reason->length, (const char *)reason->data);
+}
+
+static void judge_mergeable(struct run *run, struct verdict *v)
 {
     struct audit *audit = audit_take(run->world, run->plan);
-    check_no_lost_write(h, audit, &out->verdict);
-    check_counter_sum(h, audit, &out->verdict);
-    check_set_adds(h, audit, &out->verdict);
-    check_no_resurrection(h, audit, &out->verdict);
-    check_causal_order(h, audit, &out->verdict);
-    check_account(run->world, &out->verdict);
-    check_convergence(run->world, audit, &out->verdict);
-    if (out->verdict.property) out->result = RUN_SAFETY;
+    check_no_lost_write(&run->history, audit, v);
+    check_counter_sum(&run->history, audit, v);
+    check_set_adds(&run->history, audit, v);
+    check_no_resurrection(&run->history, audit, v);
+    check_causal_order(&run->history, audit, v);
+    check_account(run->world, v);
+    check_convergence(run->world, audit, v);
     audit_free(audit);
 }
 
-static void work_and_judge(struct run *run, struct history *h, struct run_report *out)
+static void judge_ordered(struct run *run, struct verdict *v)
 {
-    struct workload *load = workload_new(run->world, run->plan, h);
     struct buffer error;
     buffer_init(&error, 4096);
-    if (!workload_create_tables(load, &error)) {
-        out->result = RUN_LIVENESS;
-        verdict_fail(&out->verdict, "tables can be created", "%.*s", (int)error.length, (const char *)error.data);
-    } else {
-        plan_faults(run);
-        workload_start(load);
-        bool done = run_until(run, work_is_done, load, WORK_DEADLINE_S);
-        heal_all(run);
-        /* What can expire has expired before regions are compared one after the other. */
-        world_run_until(run->world, world_now_ns(run->world) + EXPIRY_S_MAX * second_ns);
-        done = done && run_until(run, cluster_is_quiet, load, CONVERGE_DEADLINE_S);
-        if (done)
-            judge(run, h, out);
-        else
-            out->result = RUN_LIVENESS;
-        if (!done)
-            verdict_fail(&out->verdict, "convergence in time", "after %d s of calm: %s", CONVERGE_DEADLINE_S,
-                         run->waits_for);
-    }
+    check_states_equal(run->world, v);
+    if (!ordered_workload_audit(run->ordered_load, &error)) fail_liveness(run, "every key answers", &error);
+    check_exactly_once(run->plan, &run->ordered_history, v);
+    check_linearizable(run->plan, &run->ordered_history, v);
     buffer_deinit(&error);
-    count_operations(h, out);
-    out->hash = world_hash(run->world);
-    out->virtual_ns = world_now_ns(run->world);
+}
+
+static void judge(struct run *run)
+{
+    struct verdict *v = &run->report->verdict;
+    judge_mergeable(run, v);
+    if (run->ordered_load) judge_ordered(run, v);
+    if (v->property && run->report->result == RUN_OK) run->report->result = RUN_SAFETY;
+}
+
+/* Create the tables of both workloads. */
+static bool prepare(struct run *run)
+{
+    struct buffer error;
+    buffer_init(&error, 4096);
+    bool ready = workload_create_tables(run->load, &error) &&
+                 (!run->ordered_load || ordered_workload_prepare(run->ordered_load, &error));
+    if (!ready) fail_liveness(run, "tables can be created", &error);
+    buffer_deinit(&error);
+    return ready;
+}
+
+static void work_and_judge(struct run *run)
+{
+    if (!prepare(run)) return;
+    plan_faults(run);
+    workload_start(run->load);
+    if (run->ordered_load) ordered_workload_start(run->ordered_load);
+    bool done = run_until(run, work_is_done, WORK_DEADLINE_S);
+    heal_all(run);
+    /* What can expire has expired before regions are compared one after the other. */
+    world_run_until(run->world, world_now_ns(run->world) + EXPIRY_S_MAX * second_ns);
+    done = done && run_until(run, cluster_is_quiet, CONVERGE_DEADLINE_S);
+    if (done) {
+        judge(run);
+        return;
+    }
+    struct buffer why;
+    buffer_init(&why, 4096);
+    buffer_append_format(&why, "after %d s of calm: %s", CONVERGE_DEADLINE_S, run->waits_for);
+    fail_liveness(run, "convergence in time", &why);
+    buffer_deinit(&why);
+}
+
+/* ---- life ---- */
+
+static void on_iteration(void *user, uint8_t node, const struct shard *shard, bool starts)
+{
+    struct run *run = user;
+    watch_groups(run->watch, run->world, node, shard, starts, &run->report->verdict);
+}
+
+static void run_init(struct run *run, const struct plan *plan, struct run_report *out)
+{
+    *run = (struct run){.plan = plan, .world = world_new(&plan->world), .watch = raft_watch_new(), .report = out};
+    history_init(&run->history);
+    ordered_history_init(&run->ordered_history);
+    world_watch(run->world, on_iteration, run);
+    run->load = workload_new(run->world, plan, &run->history);
+    if (plan->ordered_count)
+        run->ordered_load = ordered_workload_new(run->world, plan, &run->ordered_history, &out->verdict);
+}
+
+static void run_deinit(struct run *run)
+{
     world_run_until(run->world,
                     world_now_ns(run->world) + run->plan->client_timeout_ns); /* late time-outs of clients */
     world_free(run->world);
-    workload_free(load);
+    workload_free(run->load);
+    ordered_workload_free(run->ordered_load);
+    history_deinit(&run->history);
+    ordered_history_deinit(&run->ordered_history);
+    raft_watch_free(run->watch);
 }
 
 void run_seed(uint64_t seed, bool trace, struct run_report *out)
@@ -272,12 +343,14 @@ void run_seed(uint64_t seed, bool trace, struct run_report *out)
     struct plan plan;
     plan_draw(&plan, seed);
     plan.world.trace = trace;
-    struct run run = {.plan = &plan, .world = world_new(&plan.world)};
+    struct run run;
+    run_init(&run, &plan, out);
     out->faults = plan.faults_count;
     for (uint32_t n = 0; n < plan.world.topology.nodes_count; n++) start(&run, (uint8_t)n);
     world_run_until(run.world, WARM_UP_S * second_ns);
-    struct history history;
-    history_init(&history);
-    work_and_judge(&run, &history, out);
-    history_deinit(&history);
+    work_and_judge(&run);
+    count_operations(&run, out);
+    out->hash = world_hash(run.world);
+    out->virtual_ns = world_now_ns(run.world);
+    run_deinit(&run);
 }

@@ -221,8 +221,8 @@ static bool starts_with(struct slice text, const char *prefix)
 
 static enum operation_outcome outcome_of(const struct resp_value *reply)
 {
-    if (reply->type != RESP_ERROR) return OUTCOME_DONE;
-    return starts_with(reply->text, "UNKNOWN") ? OUTCOME_UNKNOWN : OUTCOME_REFUSED;
+    if (reply->type != RESP_ERROR) return OPERATION_DONE;
+    return starts_with(reply->text, "UNKNOWN") ? OPERATION_UNKNOWN : OPERATION_REFUSED;
 }
 
 /* The first item after `name` in a flat record. */
@@ -268,7 +268,7 @@ static void on_reply(void *user, uint64_t connection, const struct resp_value *r
     if (!reply) {
         client->connection = 0;
         client->follow = FOLLOW_NONE;
-        if (client->waits) finish_operation(client, OUTCOME_UNKNOWN);
+        if (client->waits) finish_operation(client, OPERATION_UNKNOWN);
         return;
     }
     ASSERT(client->waits);
@@ -286,7 +286,7 @@ static void on_timeout(void *user, uint64_t ticket)
     world_client_close(client->load->world, client->connection);
     client->connection = 0;
     client->follow = FOLLOW_NONE;
-    finish_operation(client, OUTCOME_UNKNOWN);
+    finish_operation(client, OPERATION_UNKNOWN);
 }
 
 static void step_client(void *user, uint64_t argument)

@@ -12,7 +12,7 @@
 #include "base/memory.h"
 #include "sim/world_internal.h"
 
-enum { ITERATION_NS_MIN = 2000, ITERATION_NS_MAX = 120000 };
+enum { ITERATION_NS_MIN = 2000, ITERATION_NS_MAX = 120000, PPM = 1000000 };
 
 void world_config_init(struct world_config *config, const struct topology *topology, uint64_t seed)
 {
@@ -74,6 +74,20 @@ uint64_t world_wall_ms(const struct world *w, uint8_t node)
     return (uint64_t)((int64_t)(w->config.start_wall_ms + w->schedule.now_ns / 1000000) + skew);
 }
 
+uint64_t world_mono_ns(const struct world *w, uint8_t node)
+{
+    int64_t now = (int64_t)w->schedule.now_ns;
+    return (uint64_t)(now + now * w->config.drift_ppm[node] / PPM);
+}
+
+/* The virtual time at which the node's clock reaches `mono_ns`. */
+static uint64_t virtual_ns(const struct world *w, uint8_t node, uint64_t mono_ns)
+{
+    uint64_t rate = (uint64_t)(PPM + w->config.drift_ppm[node]);
+    if (rate == PPM) return mono_ns;
+    return mono_ns / rate * PPM + mono_ns % rate * PPM / rate + 1;
+}
+
 bool world__node_is_held(const struct world *w, uint8_t node)
 {
     const struct world_node *n = &w->nodes[node];
@@ -110,9 +124,11 @@ static void wake(void *user, uint64_t generation);
 static void end_iteration(struct world_shard *s)
 {
     struct world *w = s->world;
-    shard_set_now(s->shard, world_wall_ms(w, s->node), w->schedule.now_ns);
+    shard_set_now(s->shard, world_wall_ms(w, s->node), world_mono_ns(w, s->node));
     uint64_t next = shard_end_iteration(s->shard);
+    if (w->watcher) w->watcher(w->watcher_user, s->node, s->shard, false);
     if (next == UINT64_MAX || s->iteration_due) return;
+    next = virtual_ns(w, s->node, next);
     if (next <= w->schedule.now_ns) next = w->schedule.now_ns + ITERATION_NS_MIN;
     if (next >= s->wake_ns) return; /* an earlier wake asks again */
     s->wake_ns = next;
@@ -142,7 +158,7 @@ void world__touch(struct world_shard *s)
 {
     struct world *w = s->world;
     ASSERT(s->shard);
-    shard_set_now(s->shard, world_wall_ms(w, s->node), w->schedule.now_ns);
+    shard_set_now(s->shard, world_wall_ms(w, s->node), world_mono_ns(w, s->node));
     if (s->iteration_due) return;
     s->iteration_due = true;
     schedule_at(&w->schedule, w->schedule.now_ns + prng_range(&w->prng, ITERATION_NS_MIN, ITERATION_NS_MAX), iteration,
@@ -333,9 +349,10 @@ static bool open_shard(struct world_node *n, struct world_shard *s, struct buffe
         .log_line = port_log_line,
     };
     enum status status =
-        shard_open(&config, &ports, world_wall_ms(w, n->index), w->schedule.now_ns, &s->shard, out_error);
+        shard_open(&config, &ports, world_wall_ms(w, n->index), world_mono_ns(w, n->index), &s->shard, out_error);
     s->wake_ns = UINT64_MAX;
     s->iteration_due = false;
+    if (status == STATUS_OK && w->watcher) w->watcher(w->watcher_user, n->index, s->shard, true);
     return status == STATUS_OK;
 }
 
@@ -485,6 +502,12 @@ void world_at(struct world *w, uint64_t at_ns, schedule_action action, void *use
     struct planned *p = memory_zalloc(1, sizeof *p);
     *p = (struct planned){w, action, user};
     schedule_at(&w->schedule, at_ns, run_planned, p, argument);
+}
+
+void world_watch(struct world *w, world_watcher watcher, void *user)
+{
+    w->watcher = watcher;
+    w->watcher_user = user;
 }
 
 struct prng *world_prng(struct world *w)

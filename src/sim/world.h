@@ -27,7 +27,8 @@ struct world_config {
     uint32_t loss_permille; /* of frames, beyond what FAULT says: duplicated and reordered likewise */
     uint32_t duplicate_permille;
     uint32_t reorder_permille;
-    bool trace; /* print a line per event */
+    int32_t drift_ppm[TOPOLOGY_NODES_MAX]; /* how much faster a node's monotonic clock runs than virtual time */
+    bool trace;                            /* print a line per event */
 };
 
 /* A configuration with generous limits and a well-behaved network. */
@@ -41,6 +42,10 @@ void world_run_until(struct world *w, uint64_t at_ns);
 void world_at(struct world *w, uint64_t at_ns, schedule_action action, void *user, uint64_t argument);
 struct prng *world_prng(struct world *w);
 const struct topology *world_topology(const struct world *w);
+/* Called with each shard that was just opened from its disk (`starts`), and after each iteration of one: for checkers
+ * that watch while the run goes on. */
+typedef void (*world_watcher)(void *user, uint8_t node, const struct shard *shard, bool starts);
+void world_watch(struct world *w, world_watcher watcher, void *user);
 uint64_t world_hash(const struct world *w); /* of everything that happened so far: equal for equal runs */
 void world_note(struct world *w, const char *format, ...) PRINTF_LIKE(2, 3); /* into trace and hash */
 
@@ -58,6 +63,7 @@ bool world_node_is_running(const struct world *w, uint8_t node);
 uint8_t world_node_shards(const struct world *w, uint8_t node);
 struct shard *world_shard(struct world *w, uint8_t node, uint8_t shard); /* NULL while down */
 uint64_t world_wall_ms(const struct world *w, uint8_t node);
+uint64_t world_mono_ns(const struct world *w, uint8_t node); /* its monotonic clock, which may drift */
 
 /* ---- network ---- */
 void world_cut(struct world *w, uint8_t from, uint8_t to, bool cut); /* one direction */

@@ -78,6 +78,8 @@ struct world {
     struct world_node nodes[TOPOLOGY_NODES_MAX];
     struct link links[TOPOLOGY_NODES_MAX][TOPOLOGY_NODES_MAX];
     struct lane lanes[TOPOLOGY_NODES_MAX][TOPOLOGY_NODES_MAX];
+    world_watcher watcher; /* NULL: nobody watches */
+    void *watcher_user;
     struct world_client **clients;
     size_t clients_count, clients_capacity;
 };
