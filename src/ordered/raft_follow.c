@@ -29,8 +29,6 @@ static void truncate(struct raft *r, uint64_t from)
     raft_log_truncate(&r->log, from);
     r->truncated_from = from;
     if (r->durable_index >= from) r->durable_index = from - 1;
-    if (r->write_durable >= r->barrier_write || r->barrier_index >= from) r->barrier_index = from - 1;
-    r->barrier_write = r->write_count + 1; /* the write of this step */
     raft__roll_back_configurations(r, from);
     raft__configuration_changed(r);
 }
@@ -139,7 +137,6 @@ void raft__on_durable(struct raft *r, const struct raft_write *write)
         r->counters.completions_ignored++;
         durable = 0;
     }
-    if (write->id < r->barrier_write && durable > r->barrier_index) durable = r->barrier_index;
     bool rose = durable > r->durable_index;
     if (rose) r->durable_index = durable;
     raft__evict(r);

@@ -68,8 +68,6 @@ struct raft {
     uint64_t verified;      /* agrees with the leader of this term up to here; >= commit (a follower's) */
     uint64_t durable_index; /* ours on disk, as the entries are now */
     uint64_t write_count, write_durable, hard_write;
-    uint64_t barrier_write,
-        barrier_index;   /* completions of writes before barrier_write vouch only up to barrier_index */
     uint64_t full_index; /* a witness: what full replicas hold */
 
     /* Configurations in the log, oldest first; the last is in force (R5). */

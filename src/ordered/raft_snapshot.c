@@ -189,8 +189,6 @@ void raft__on_installed(struct raft *r, const struct raft_event *event)
         raft__compact_configurations(r, index);
     } else { /* the rest of the log belongs to another past, and so do its writes that are under way */
         raft_log_reset(&r->log, index, term);
-        r->barrier_write = r->write_count + 1;
-        r->barrier_index = index;
         r->durable_index = index;
         raft__reset_configurations(r, index, &c);
     }

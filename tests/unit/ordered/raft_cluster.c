@@ -53,6 +53,7 @@ void cluster_init(struct cluster *c, uint32_t count, const struct raft_configura
     c->cache_bytes = 4096;
     c->drift_ppm_max = 20000;
     c->window_messages = 16;
+    c->election_ms = CLUSTER_E_MS;
     for (uint16_t i = 1; i <= count; i++) {
         struct cluster_node *n = &c->nodes[i];
         n->id = i;
@@ -501,8 +502,8 @@ void cluster_start(struct cluster *c, uint16_t node)
     raft_config_defaults(&config, CLUSTER_MS_NS);
     config.node = node;
     config.incarnation = ++n->incarnation;
-    config.election_timeout_ns = CLUSTER_E_MS * CLUSTER_MS_NS;
-    config.heartbeat_interval_ns = CLUSTER_HEARTBEAT_MS * CLUSTER_MS_NS;
+    config.election_timeout_ns = c->election_ms * CLUSTER_MS_NS;
+    config.heartbeat_interval_ns = c->election_ms * CLUSTER_MS_NS / 5;
     config.quiesce_after_ns = c->quiesce_after_ns;
     config.clock_drift_ppm_max = c->drift_ppm_max;
     config.window_messages = c->window_messages;
@@ -625,7 +626,7 @@ static void beat_nodes(struct cluster *c, struct cluster_node *n)
 
 static void run_node(struct cluster *c, struct cluster_node *n)
 {
-    while (!n->disk_stalls && n->durable_count < n->disk_count &&
+    while (!c->by_hand && !n->disk_stalls && n->durable_count < n->disk_count &&
            n->disk[n->durable_count].durable_at_ns <= c->now_ns) {
         cluster_complete_write(c, n->id);
     }

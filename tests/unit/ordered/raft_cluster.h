@@ -11,8 +11,7 @@ enum {
     CLUSTER_TERMS_MAX = 4096,
     CLUSTER_READS_MAX = 4096,
     CLUSTER_CHUNKS = 3, /* of every snapshot */
-    CLUSTER_E_MS = 100,
-    CLUSTER_HEARTBEAT_MS = 20,
+    CLUSTER_E_MS = 100, /* the election timeout, unless said; a fifth of it is the heartbeat interval */
 };
 #define CLUSTER_MS_NS 1000000ull
 
@@ -91,7 +90,7 @@ struct cluster {
     bool cut[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1];
     uint64_t last_heard_ns[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1]; /* the host's node-pair heartbeats */
     bool heartbeats;                                                      /* the host makes them */
-    uint64_t cache_bytes, quiesce_after_ns;
+    uint64_t cache_bytes, quiesce_after_ns, election_ms;
     uint32_t drift_ppm_max, window_messages;
     bool check_rule;
     /* What all members together must agree on. */
