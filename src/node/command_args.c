@@ -45,6 +45,32 @@ void reply_read_refused(struct request *request, enum read_outcome outcome)
         request_refuse_type(request);
 }
 
+bool reply_read_value(struct request *request, size_t mark, enum read_outcome outcome, struct slice value)
+{
+    if (LIKELY(outcome == READ_OK)) {
+        resp_write_bulk(request->reply, value);
+        return true;
+    }
+    if (outcome == READ_ABSENT) {
+        resp_write_null(request->reply, request->resp_version);
+        return true;
+    }
+    reply_rewind(request, mark);
+    reply_read_refused(request, outcome);
+    return false;
+}
+
+bool reply_read_number(struct request *request, size_t mark, enum read_outcome outcome, int64_t number)
+{
+    if (outcome == READ_OK || outcome == READ_ABSENT) {
+        resp_write_integer(request->reply, outcome == READ_OK ? number : 0);
+        return true;
+    }
+    reply_rewind(request, mark);
+    reply_read_refused(request, outcome);
+    return false;
+}
+
 static const char *const type_names[] = {
     [OBJECT_NONE] = "none", [OBJECT_STRING] = "string", [OBJECT_ROW] = "hash", [OBJECT_SET] = "set"};
 

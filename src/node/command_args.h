@@ -23,6 +23,10 @@ void request_refuse_expire(struct request *request);
 void reply_rewind(struct request *request, size_t mark);
 /* The error for a read that is neither READ_OK nor READ_ABSENT. */
 void reply_read_refused(struct request *request, enum read_outcome outcome);
+/* What was read, nil (or 0) where there is nothing, or why it can't be read: false, and that stands in place of
+ * everything that was replied since `mark`. */
+bool reply_read_value(struct request *request, size_t mark, enum read_outcome outcome, struct slice value);
+bool reply_read_number(struct request *request, size_t mark, enum read_outcome outcome, int64_t number);
 
 /* "none", "string", "hash", "set", as TYPE says it; OBJECT_NONE for a name that is no type of ours. */
 const char *object_type_name(enum object_type type);

@@ -360,23 +360,38 @@ static bool load_entry(struct request *request, const struct ledger_place *place
     return false;
 }
 
-static enum command_result on_show(struct request *request)
+/* What the id in args[2] names: a place, and the ledger's entry there, if there is one (else *out_item is NULL: then it
+ * may be an object). On false return *out_result: the error is replied, or the entry is being fetched. */
+static bool find_entry(struct request *request, struct ledger_place *out_place, struct store_item **out_item,
+                       struct ledger_entry *out_entry, enum command_result *out_result)
 {
     uint64_t table;
     uint16_t partition;
+    *out_result = COMMAND_DONE;
+    if (!ledger_id_parse(request->args[2], &table, &partition, out_place)) {
+        reply_unknown(request);
+        return false;
+    }
+    if (!load_entry(request, out_place, out_item)) {
+        *out_result = COMMAND_PARK_COLD;
+        return false;
+    }
+    struct store_item *item = *out_item;
+    if (item && ledger_decode(store_item_key(item), item->object, out_entry) != STATUS_OK) {
+        reply_unknown(request);
+        return false;
+    }
+    return true;
+}
+
+static enum command_result on_show(struct request *request)
+{
     struct ledger_place place;
     struct store_item *item;
     struct ledger_entry entry;
-    if (!ledger_id_parse(request->args[2], &table, &partition, &place)) {
-        reply_unknown(request);
-        return COMMAND_DONE;
-    }
-    if (!load_entry(request, &place, &item)) return COMMAND_PARK_COLD;
+    enum command_result result;
+    if (!find_entry(request, &place, &item, &entry, &result)) return result;
     if (!item) return show_object(request, place.key_hash);
-    if (ledger_decode(store_item_key(item), item->object, &entry) != STATUS_OK) {
-        reply_unknown(request);
-        return COMMAND_DONE;
-    }
     struct slice id = request->args[2];
     struct conflict_row row = conflicts__row_of_entry(request->slot, &entry, "");
     row.id = id;
@@ -455,21 +470,12 @@ static void keep_warm(struct store_space *space, struct store_item *item)
 
 static enum command_result on_restore(struct request *request)
 {
-    uint64_t table;
-    uint16_t partition;
     struct ledger_place place;
     struct store_item *item;
     struct ledger_entry entry;
-    if (!ledger_id_parse(request->args[2], &table, &partition, &place)) {
-        reply_unknown(request);
-        return COMMAND_DONE;
-    }
-    if (!load_entry(request, &place, &item)) return COMMAND_PARK_COLD;
+    enum command_result result;
+    if (!find_entry(request, &place, &item, &entry, &result)) return result;
     if (!item) return restore_object(request, place.key_hash);
-    if (ledger_decode(store_item_key(item), item->object, &entry) != STATUS_OK) {
-        reply_unknown(request);
-        return COMMAND_DONE;
-    }
     if (entry.state == LEDGER_RESTORED) {
         resp_write_error(request->reply, "ERR it was restored before");
         return COMMAND_DONE;
@@ -478,7 +484,7 @@ static enum command_result on_restore(struct request *request)
     entry.key = arena_copy(request->arena, entry.key);
     entry.column = arena_copy(request->arena, entry.column);
     entry.value = arena_copy(request->arena, entry.value);
-    enum command_result result = restore_entry(request, &entry);
+    result = restore_entry(request, &entry);
     if (result == COMMAND_PARK_COLD) keep_warm(replica_ledger(request->replica), item);
     return result;
 }

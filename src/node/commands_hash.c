@@ -22,12 +22,7 @@ static enum command_result on_hget(struct request *request)
     char scratch[32];
     struct slice value;
     enum read_outcome outcome = read_column(request, object, request->args[2], scratch, &value);
-    if (LIKELY(outcome == READ_OK))
-        resp_write_bulk(request->reply, value);
-    else if (outcome == READ_ABSENT)
-        resp_write_null(request->reply, request->resp_version);
-    else
-        reply_read_refused(request, outcome);
+    (void)reply_read_value(request, request->reply->length, outcome, value);
     return COMMAND_DONE;
 }
 
@@ -42,15 +37,7 @@ static enum command_result on_hmget(struct request *request)
         char scratch[32];
         struct slice value;
         enum read_outcome outcome = read_column(request, object, request->args[i], scratch, &value);
-        if (outcome == READ_OK) {
-            resp_write_bulk(request->reply, value);
-        } else if (outcome == READ_ABSENT) {
-            resp_write_null(request->reply, request->resp_version);
-        } else {
-            reply_rewind(request, mark);
-            reply_read_refused(request, outcome);
-            return COMMAND_DONE;
-        }
+        if (!reply_read_value(request, mark, outcome, value)) break;
     }
     return COMMAND_DONE;
 }
@@ -63,12 +50,8 @@ static enum command_result reply_column_fact(struct request *request, bool wants
     char scratch[32];
     struct slice value;
     enum read_outcome outcome = read_column(request, object, request->args[2], scratch, &value);
-    if (outcome == READ_OK)
-        resp_write_integer(request->reply, wants_length ? (int64_t)value.length : 1);
-    else if (outcome == READ_ABSENT)
-        resp_write_integer(request->reply, 0);
-    else
-        reply_read_refused(request, outcome);
+    int64_t fact = outcome == READ_OK && wants_length ? (int64_t)value.length : 1;
+    (void)reply_read_number(request, request->reply->length, outcome, fact);
     return COMMAND_DONE;
 }
 

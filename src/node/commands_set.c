@@ -17,12 +17,7 @@ static enum command_result on_scard(struct request *request)
     if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
     uint64_t count = 0;
     enum read_outcome outcome = object ? object_set_count(object, request->now.wall_ms, &count) : READ_ABSENT;
-    if (outcome == READ_OK)
-        resp_write_integer(request->reply, (int64_t)count);
-    else if (outcome == READ_ABSENT)
-        resp_write_integer(request->reply, 0);
-    else
-        reply_read_refused(request, outcome);
+    (void)reply_read_number(request, request->reply->length, outcome, (int64_t)count);
     return COMMAND_DONE;
 }
 
@@ -37,10 +32,7 @@ static enum command_result on_sismember(struct request *request)
     struct object *object;
     if (!request_load(request, &item, &object)) return COMMAND_PARK_COLD;
     enum read_outcome outcome = read_member(request, object, request->args[2]);
-    if (outcome == READ_OK || outcome == READ_ABSENT)
-        resp_write_integer(request->reply, outcome == READ_OK);
-    else
-        reply_read_refused(request, outcome);
+    (void)reply_read_number(request, request->reply->length, outcome, 1);
     return COMMAND_DONE;
 }
 
@@ -53,12 +45,7 @@ static enum command_result on_smismember(struct request *request)
     resp_write_array(request->reply, request->args_count - 2);
     for (size_t i = 2; i < request->args_count; i++) {
         enum read_outcome outcome = read_member(request, object, request->args[i]);
-        if (outcome != READ_OK && outcome != READ_ABSENT) {
-            reply_rewind(request, mark);
-            reply_read_refused(request, outcome);
-            return COMMAND_DONE;
-        }
-        resp_write_integer(request->reply, outcome == READ_OK);
+        if (!reply_read_number(request, mark, outcome, 1)) break;
     }
     return COMMAND_DONE;
 }

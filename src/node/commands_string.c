@@ -24,12 +24,7 @@ static enum command_result on_get(struct request *request)
     char scratch[32];
     struct slice value;
     enum read_outcome outcome = read_string(request, object, scratch, &value);
-    if (LIKELY(outcome == READ_OK))
-        resp_write_bulk(request->reply, value);
-    else if (outcome == READ_ABSENT)
-        resp_write_null(request->reply, request->resp_version);
-    else
-        reply_read_refused(request, outcome);
+    (void)reply_read_value(request, request->reply->length, outcome, value);
     return COMMAND_DONE;
 }
 
@@ -58,12 +53,8 @@ static enum command_result on_strlen(struct request *request)
     char scratch[32];
     struct slice value;
     enum read_outcome outcome = read_string(request, object, scratch, &value);
-    if (outcome == READ_OK)
-        resp_write_integer(request->reply, (int64_t)value.length);
-    else if (outcome == READ_ABSENT)
-        resp_write_integer(request->reply, 0);
-    else
-        reply_read_refused(request, outcome);
+    int64_t length = outcome == READ_OK ? (int64_t)value.length : 0;
+    (void)reply_read_number(request, request->reply->length, outcome, length);
     return COMMAND_DONE;
 }
 
