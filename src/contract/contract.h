@@ -10,7 +10,8 @@ enum {
     TABLES_MAX = 1024,
     PARTITIONS_DEFAULT = 16,
     PARTITIONS_MAX = 1024,
-    TABLE_ID_DEFAULT = 1, /* the table of undeclared prefixes; every other id is drawn and never reused (S17) */
+    GROUP_REPLICAS_MAX = 16, /* of an ordered table's partition */
+    TABLE_ID_DEFAULT = 1,    /* the table of undeclared prefixes; every other id is drawn and never reused (S17) */
 };
 
 enum contract_engine { ENGINE_MERGEABLE, ENGINE_ORDERED };
@@ -87,7 +88,7 @@ uint32_t placement_nodes(const struct topology *topology, const struct contract 
                          uint8_t out_nodes[TOPOLOGY_NODES_MAX]);
 
 /* The group of one partition of an ordered table: what its Raft core is started with. Arrays run in parallel, in the
- * order of placement_nodes(). A contract read from words or bytes has at most COMMIT_MEMBERS_MAX replicas; if the
+ * order of placement_nodes(). A contract read from words or bytes has at most GROUP_REPLICAS_MAX replicas; if the
  * topology has fewer nodes by now, so has the group. */
 struct placement {
     uint32_t count;

@@ -316,8 +316,8 @@ static enum status check_members(const struct contract *c, const struct topology
         total += c->replicas[i];
         full = full || (c->replicas[i] && !(c->witness_regions >> i & 1));
     }
-    if (total > COMMIT_MEMBERS_MAX) {
-        buffer_append_format(error, "CONTRACT an ordered table has at most %d replicas", COMMIT_MEMBERS_MAX);
+    if (total > GROUP_REPLICAS_MAX) {
+        buffer_append_format(error, "CONTRACT an ordered table has at most %d replicas", GROUP_REPLICAS_MAX);
         return STATUS_LIMIT;
     }
     if (!full) {

@@ -56,7 +56,7 @@ static enum status read_regions(struct reader *r, uint8_t version, const struct 
         total += replicas;
     }
     bool ordered = out->engine == ENGINE_ORDERED;
-    if (ordered ? total > COMMIT_MEMBERS_MAX : out->witness_regions != 0) return STATUS_MALFORMED;
+    if (ordered ? total > GROUP_REPLICAS_MAX : out->witness_regions != 0) return STATUS_MALFORMED;
     return STATUS_OK;
 }
 

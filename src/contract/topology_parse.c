@@ -256,15 +256,20 @@ static enum status parse_default(const struct yaml_node *root, struct topology *
     const struct yaml_node *node = yaml_find(root, "default");
     if (!node) return STATUS_OK;
     struct contract c;
-    struct buffer words;
+    struct buffer words, reason;
     if (contract_parse_yaml(node, t, &c, error)) return STATUS_MALFORMED;
     buffer_init(&words, TOPOLOGY_CONTRACT_BYTES_MAX - 1);
+    buffer_init(&reason, 4096);
     contract_format(&c, t, &words);
-    enum status status = STATUS_OK;
-    if (words.overflowed)
+    enum status status = contract_check_placement(&c, t, TABLE_ID_DEFAULT, &reason);
+    buffer_append_byte(&reason, 0);
+    if (status != STATUS_OK) /* a file's reader needs no error code */
+        status = yaml_fail(node, error, "%s", strchr((const char *)reason.data, ' ') + 1);
+    else if (words.overflowed)
         status = yaml_fail(node, error, "a contract has at most %d bytes", TOPOLOGY_CONTRACT_BYTES_MAX - 1);
     else
         memcpy(t->default_contract, words.data, words.length);
+    buffer_deinit(&reason);
     buffer_deinit(&words);
     return status;
 }

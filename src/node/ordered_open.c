@@ -57,6 +57,8 @@ static struct machine_config machine_config_of(const struct partition_slot *slot
                                    .prng = &slot->shard->prng};
 }
 
+_Static_assert((int)GROUP_REPLICAS_MAX <= (int)RAFT_MEMBERS_MAX, "a contract's replicas fit into one configuration");
+
 /* The group's first members, the same at every replica; and the longest round trip between two of them. */
 static void members_of(const struct partition_slot *slot, struct raft_set *out, uint64_t *out_round_trip_ns)
 {

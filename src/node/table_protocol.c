@@ -350,6 +350,12 @@ static void on_reserved(struct task *task)
     s->catalog_last_ms = ms;
     w->table.id = ms << 16 | shard__self(s)->number;
     w->table.created_stamp = stamp_of_ms(ms);
+    if (contract_check_placement(&w->table.contract, t, w->table.id, &w->refusal) != STATUS_OK) {
+        release_everywhere(task);
+        buffer_append_byte(&w->refusal, 0);
+        fail(task, (const char *)w->refusal.data);
+        return;
+    }
     install(task, w->yes, on_installed);
 }
 

@@ -175,6 +175,58 @@ static void tables_survive_their_bytes(void **state)
     memory_free(fewer);
 }
 
+/* What a version without ordered tables wrote: "users", CONFLICT siblings, TYPE row, r0=1, r2=2. */
+static void a_record_of_the_first_version_is_still_read(void **state)
+{
+    (void)state;
+    static const uint8_t bytes[] = {1, 77, 5, 'u', 's', 'e', 'r', 's', 0,   1,   4, 16,
+                                    5, 0,  2, 2,   'r', '0', 1,   2,   'r', '2', 2};
+    struct topology *t = make_topology(3, 2);
+    struct table table;
+    assert_int_equal(table_read(slice_of(bytes, sizeof bytes), t, &table), STATUS_OK);
+    assert_int_equal(table.contract.engine, ENGINE_MERGEABLE);
+    assert_int_equal(table.contract.conflict, CONTRACT_SIBLINGS);
+    assert_int_equal(table.contract.type, TYPE_ROW);
+    assert_int_equal(table.contract.replicas[2], 2);
+    memory_free(t);
+}
+
+static void ordered_tables_survive_their_bytes(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "ENGINE ordered DURABILITY majority+zones:2 READ one TYPE zset INVARIANT min:-7 REPLICAS r0=2,r1=1w",
+        "ENGINE ordered DURABILITY tags:racks",
+        "ENGINE ordered DURABILITY leader",
+        "ENGINE ordered DURABILITY all",
+    };
+    struct topology *t = make_topology(3, 2), *bare = make_topology(3, 2);
+    for (uint32_t i = 0; i < t->nodes_count; i++) snprintf(t->nodes[i].tags[0], sizeof t->nodes[i].tags[0], "k%u", i);
+    for (uint32_t i = 0; i < t->nodes_count; i++) snprintf(t->nodes[i].zone, sizeof t->nodes[i].zone, "z%u", i % 2);
+    snprintf(t->tags[0], sizeof t->tags[0], "rack");
+    t->tags_count = t->rules_count = 1;
+    snprintf(t->rules[0].name, sizeof t->rules[0].name, "racks");
+    t->rules[0].rule.needs_count = 1;
+    t->rules[0].rule.needs[0].label = 2;
+    t->rules[0].rule.needs[0].distinct = 3;
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        struct table table = {.id = 9, .name = "a", .created_stamp = 5}, read;
+        struct buffer bytes, error;
+        assert_int_equal(parse(lines[i], t, &table.contract, &error), STATUS_OK);
+        buffer_init(&bytes, 4096);
+        table_write(&bytes, &table, t);
+        assert_int_equal(table_read(buffer_slice(&bytes), t, &read), STATUS_OK);
+        assert_memory_equal(&read, &table, sizeof read);
+        assert_int_equal(table_read(buffer_slice(&bytes), bare, &read), i == 1 ? STATUS_NOT_FOUND : STATUS_OK);
+        for (size_t length = 0; length < bytes.length; length++)
+            assert_int_equal(table_read(slice_of(bytes.data, length), t, &read), STATUS_MALFORMED);
+        buffer_deinit(&bytes);
+        buffer_deinit(&error);
+    }
+    memory_free(t);
+    memory_free(bare);
+}
+
 static void hostile_tables_are_refused_or_sound(void **state)
 {
     (void)state;
@@ -182,9 +234,13 @@ static void hostile_tables_are_refused_or_sound(void **state)
     struct table table = {.id = 9, .name = "a"}, read;
     struct buffer bytes;
     struct prng prng;
-    contract_default(t, &table.contract);
     prng_init(&prng, 1);
     for (int i = 0; i < 20000; i++) {
+        struct buffer error;
+        assert_int_equal(
+            parse(i % 2 ? "ENGINE ordered DURABILITY majority+regions:2" : "TYPE row", t, &table.contract, &error),
+            STATUS_OK);
+        buffer_deinit(&error);
         buffer_init(&bytes, 4096);
         table_write(&bytes, &table, t);
         for (int k = 0; k < 3; k++) bytes.data[prng_below(&prng, bytes.length)] = (uint8_t)prng_u64(&prng);
@@ -248,12 +304,53 @@ static void placement_is_by_region_and_independent_of_file_order(void **state)
     memory_free(reversed);
 }
 
+/* An ordered table's replicas stand in different zones first, and where the rule's tags differ. */
+static void ordered_replicas_are_spread(void **state)
+{
+    (void)state;
+    struct topology *t = make_topology(1, 6);
+    struct placement p;
+    struct contract c = {.engine = ENGINE_ORDERED, .partitions = 16, .replicas = {3}};
+    for (uint32_t i = 0; i < 6; i++) snprintf(t->nodes[i].zone, sizeof t->nodes[i].zone, "z%u", i < 4 ? 0 : i);
+    uint32_t held[6] = {0};
+    for (uint16_t partition = 0; partition < 256; partition++) {
+        placement_members(t, &c, 5, partition, &p);
+        assert_int_equal(p.count, 3);
+        assert_int_equal(commit_distinct(p.labels, p.count, 7, COMMIT_LABEL_ZONE), 3);
+        for (uint32_t i = 0; i < 3; i++) held[p.nodes[i]]++;
+    }
+    for (uint32_t i = 0; i < 4; i++) assert_in_range(held[i], 30, 110);
+    assert_int_equal(held[4], 256);
+    c.witness_regions = 1;
+    placement_members(t, &c, 5, 0, &p);
+    assert_int_equal(p.witness_mask, 7);
+    memory_free(t);
+}
+
+static void a_group_has_so_many_replicas_at_most(void **state)
+{
+    (void)state;
+    struct topology *t = make_topology(2, 9);
+    struct contract c;
+    struct buffer error;
+    assert_int_equal(parse("ENGINE ordered REPLICAS r0=9,r1=7", t, &c, &error), STATUS_OK);
+    buffer_deinit(&error);
+    assert_int_equal(parse("ENGINE ordered REPLICAS r0=9,r1=8", t, &c, &error), STATUS_LIMIT);
+    assert_string_equal((const char *)error.data, "CONTRACT an ordered table has at most 16 replicas");
+    buffer_deinit(&error);
+    memory_free(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_word_is_read_and_written_back),
         cmocka_unit_test(what_cannot_be_kept_is_refused_with_the_reason),
         cmocka_unit_test(tables_survive_their_bytes),
+        cmocka_unit_test(a_record_of_the_first_version_is_still_read),
+        cmocka_unit_test(ordered_tables_survive_their_bytes),
+        cmocka_unit_test(ordered_replicas_are_spread),
+        cmocka_unit_test(a_group_has_so_many_replicas_at_most),
         cmocka_unit_test(hostile_tables_are_refused_or_sound),
         cmocka_unit_test(the_table_is_before_the_first_colon),
         cmocka_unit_test(placement_is_by_region_and_independent_of_file_order),

@@ -7,16 +7,21 @@
 #include <cmocka.h>
 
 #include "base/memory.h"
-#include "contract/topology.h"
+#include "contract/contract.h"
 
 static const char good[] =
     "version: 1\n"
     "nodes:\n"
-    "  - {id: us-1, region: us-east, zone: a, resp: 127.0.0.1:7101, peer: 127.0.0.1:7201, data: ./us-1}\n"
+    "  - {id: us-1, region: us-east, zone: a, resp: 127.0.0.1:7101, peer: 127.0.0.1:7201, data: ./us-1,\n"
+    "     tags: {rack: r1, power: x}}\n"
     "  - {id: eu-1, region: eu, resp: 127.0.0.1:7102, peer: \"[::1]:7202\", http: localhost:7302,\n"
-    "     data: /var/eu, peers: {us-1: 10.0.0.1:9001}}\n"
+    "     data: /var/eu, peers: {us-1: 10.0.0.1:9001}, tags: {rack: r2}}\n"
     "links:\n"
     "  - {between: [us-east, eu], latency_ms: 40.5, jitter_ms: 2}\n"
+    "rules: {geo: {region: 2, rack: 2}}\n"
+    "default: {engine: ordered, durability: 'tags:geo', replicas: {us-east: 1, eu: 1}, partitions: 4}\n"
+    "tables:\n"
+    "  orders: ENGINE ordered READ local\n"
     "faults: true\n";
 
 static struct topology *parse(const char *text, enum status *out_status, struct buffer *error)
@@ -50,6 +55,57 @@ static void reads_what_is_written(void **state)
     assert_int_equal(topology_node_by_id(t, SLICE_LITERAL("eu-1")), 1);
     assert_int_equal(topology_node_by_number(t, t->nodes[1].number), 1);
     assert_int_equal(topology_region_by_name(t, SLICE_LITERAL("mars")), -1);
+    memory_free(t);
+    buffer_deinit(&error);
+}
+
+static void tags_are_labels_and_rules_speak_of_them(void **state)
+{
+    (void)state;
+    enum status status;
+    struct buffer error;
+    struct topology *t = parse(good, &status, &error);
+    struct commit_labels us, eu;
+    struct contract c;
+    assert_int_equal(t->tags_count, 2);
+    assert_string_equal(t->tags[0], "power"); /* sorted */
+    assert_string_equal(t->tags[1], "rack");
+    assert_string_equal(t->nodes[0].tags[1], "r1");
+    assert_string_equal(t->nodes[1].tags[0], "");
+    assert_int_equal(topology_label_index(t, SLICE_LITERAL("zone")), COMMIT_LABEL_ZONE);
+    assert_int_equal(topology_label_index(t, SLICE_LITERAL("rack")), 3);
+    assert_int_equal(topology_label_index(t, SLICE_LITERAL("shelf")), -1);
+    topology_labels(t, 0, &us);
+    topology_labels(t, 1, &eu);
+    assert_int_equal(us.value[0], topology_node_number(SLICE_LITERAL("us-east")));
+    assert_int_not_equal(us.value[3], eu.value[3]);
+    assert_int_equal(eu.value[2], 0);
+    const struct topology_rule *rule = topology_rule_by_name(t, SLICE_LITERAL("geo"));
+    assert_int_equal(rule->rule.needs_count, 2);
+    assert_int_equal(rule->rule.needs[1].label, 3);
+    contract_default(t, &c);
+    assert_int_equal(c.engine, ENGINE_ORDERED);
+    assert_int_equal(c.partitions, 4);
+    assert_true(commit_rule_equal(&c.durability.rule, &rule->rule));
+    memory_free(t);
+    buffer_deinit(&error);
+}
+
+/* Zone a of us and zone a of eu are two zones. */
+static void a_zone_belongs_to_its_region(void **state)
+{
+    (void)state;
+    struct topology *t = memory_zalloc(1, sizeof *t);
+    struct buffer error;
+    struct commit_labels first, second;
+    buffer_init(&error, 4096);
+    struct slice text = SLICE_LITERAL("version: 1\nnodes:\n  - {id: a, region: us, zone: z}\n"
+                                      "  - {id: b, region: eu, zone: z}\n");
+    assert_int_equal(topology_parse("c.yaml", text, t, &error), STATUS_MALFORMED); /* a sketch only */
+    assert_int_equal(topology_parse_sketch("c.yaml", text, t, &error), STATUS_OK);
+    topology_labels(t, 0, &first);
+    topology_labels(t, 1, &second);
+    assert_int_not_equal(first.value[COMMIT_LABEL_ZONE], second.value[COMMIT_LABEL_ZONE]);
     memory_free(t);
     buffer_deinit(&error);
 }
@@ -105,6 +161,13 @@ static void names_line_and_reason(void **state)
     expect_refusal("version: 1\nnodes:\n" NODE("a", "1") "links:\n  - {between: [eu, mars], latency_ms: 4}\n",
                    "c.yaml:5: no node is in region 'mars'");
     expect_refusal("version: 1\nnodes: []\n", "c.yaml:2: nodes is empty");
+    expect_refusal("version: 1\nnodes:\n  - {id: a, region: eu, resp: h:1, peer: h:2, data: d, tags: {zone: z}}\n",
+                   "c.yaml:3: 'zone' is a tag that every node has: state it beside id, not in tags");
+    expect_refusal("version: 1\nnodes:\n" NODE("a", "1") "rules: {r: {shelf: 2}}\n",
+                   "c.yaml:4: no node has a tag 'shelf'");
+    expect_refusal("version: 1\nnodes:\n" NODE("a", "1") "default: {engine: ordered, durability: majority+regions:2}\n",
+                   "c.yaml:4: DURABILITY majority+regions:2 needs replicas of 2 different regions, and these replicas "
+                   "have 1: no write could be acknowledged, ever; place REPLICAS in more of them, or ask for less");
     expect_refusal("[1]\n", "c.yaml:1: a cluster file is a mapping with version, nodes, links and faults");
 }
 
@@ -122,10 +185,9 @@ static void numbers_are_of_the_id_alone(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_is_written),
-        cmocka_unit_test(writing_and_reading_again_changes_nothing),
-        cmocka_unit_test(names_line_and_reason),
-        cmocka_unit_test(numbers_are_of_the_id_alone),
+        cmocka_unit_test(reads_what_is_written),        cmocka_unit_test(tags_are_labels_and_rules_speak_of_them),
+        cmocka_unit_test(a_zone_belongs_to_its_region), cmocka_unit_test(writing_and_reading_again_changes_nothing),
+        cmocka_unit_test(names_line_and_reason),        cmocka_unit_test(numbers_are_of_the_id_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
