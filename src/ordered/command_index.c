@@ -58,7 +58,7 @@ void machine_command_visit(void (*visit)(void *user, const struct machine_comman
 
 /* ---- keys ---- */
 
-/* A count that makes no sense gives as many keys as there are arguments: the command itself refuses it. */
+/* A count that makes no sense gives no keys: the command itself refuses it before it looks at any. */
 void machine_command_keys(const struct machine_command *command, const struct slice *args, size_t args_count,
                           void (*visit)(void *user, size_t index), void *user)
 {
@@ -68,9 +68,9 @@ void machine_command_keys(const struct machine_command *command, const struct sl
         for (size_t i = first; (int64_t)i <= last && i < args_count; i += (size_t)command->key_step) visit(user, i);
     }
     if (command->numkeys_at == 0 || command->numkeys_at >= args_count) return;
-    int64_t count;
-    if (!slice_to_i64(args[command->numkeys_at], &count) || count < 0) return;
-    for (size_t i = command->numkeys_at + 1u; count > 0 && i < args_count; i++, count--) visit(user, i);
+    uint64_t count, first = command->numkeys_at + 1u;
+    if (!slice_to_u64(args[command->numkeys_at], &count) || count > args_count - first) return;
+    for (size_t i = first; i < first + count; i++) visit(user, i);
 }
 
 struct key_check {

@@ -85,7 +85,7 @@ static void test_keys_of_commands(void **state)
     expect_keys(&w, "SMOVE a b m", "1 2 ");
     expect_keys(&w, "ZUNIONSTORE d 2 a b WEIGHTS 1 2", "1 3 4 ");
     expect_keys(&w, "SINTERCARD 2 a b LIMIT 3", "2 3 ");
-    expect_keys(&w, "LMPOP 9 a LEFT", "2 3 ");
+    expect_keys(&w, "LMPOP 9 a LEFT", "");
     expect_keys(&w, "LMPOP x a LEFT", "");
     assert_null(machine_command_find(SLICE_LITERAL("averyveryverylongwordthatisnocommand")));
     world_deinit(&w);
