@@ -76,7 +76,8 @@ class Draw(parity.Draw):
         return [self.one(["SETNX", "GETSET"]), self.key(), self.one(VALUES)]
 
     def make_set_options(self):
-        return ["SET", self.key(), self.one(VALUES)] + self.some(["NX", "XX", "GET", "nx", "KEEPTTL"], 2) + self.expiry()
+        conditions = self.some(["NX", "XX", "GET", "nx", "KEEPTTL"], 2)
+        return ["SET", self.key(), self.one(VALUES)] + conditions + self.expiry()
 
     def make_float(self):
         if self.random.random() < 0.5:
