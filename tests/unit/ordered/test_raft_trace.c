@@ -33,6 +33,7 @@ static struct {
     struct cluster *c;
     struct buffer out;
     bool is_quiet;
+    uint64_t election_ms; /* 0: as ever */
     bool held[CLUSTER_NODES_MAX + 1][CLUSTER_NODES_MAX + 1];
 } player;
 
@@ -107,6 +108,7 @@ static void make_cluster(uint32_t count, uint32_t regions, uint32_t needed)
     struct raft_configuration first = cluster_configuration(count, regions ? regions : count, rule);
     cluster_init(player.c, count + 1, &first, 1); /* one more node, for changes of members */
     player.c->by_hand = true;
+    if (player.election_ms) player.c->election_ms = player.election_ms;
     player.c->check_rule = true;
     player.c->note = tell;
     player.c->cache_bytes = 1024 * 1024;
@@ -334,7 +336,7 @@ static bool do_member(const char *word, uint16_t a, uint16_t b, const char *rest
     else if (strcmp(word, "wait") == 0)
         cluster_run(c, a);
     else if (strcmp(word, "timeout") == 0)
-        c->election_ms = a;
+        player.election_ms = a;
     else if (strcmp(word, "status") == 0)
         tell_status(a);
     else if (strcmp(word, "log") == 0)
