@@ -130,43 +130,68 @@ static void put_right(struct page *p, struct slice text, size_t width)
     buffer_append_slice(p->out, text);
 }
 
-static void put_latencies(struct page *p, const char *label, const uint32_t *us, bool best)
+static size_t column_width(const struct page *p, uint32_t region)
+{
+    size_t width = width_of(slice_of_string(p->plan->topology->regions[region])) + GAP;
+    return width > NUMBER_WIDTH ? width : NUMBER_WIDTH;
+}
+
+/* The regions from `first` on whose columns fit into one line; at least one. */
+static uint32_t fitting_regions(const struct page *p, uint32_t first)
+{
+    size_t width = MARGIN + LEADER_WIDTH;
+    uint32_t end = first;
+    while (end < p->plan->topology->regions_count) {
+        width += column_width(p, end);
+        if (width > p->style->columns && end > first) break;
+        end++;
+    }
+    return end;
+}
+
+static void put_latencies(struct page *p, const char *label, const uint32_t *us, uint32_t first, uint32_t end)
 {
     struct buffer number;
     buffer_init(&number, 32);
     put_spaces(p, MARGIN + 2);
     buffer_append_format(p->out, "%-*s", LEADER_WIDTH - 2, label);
-    for (uint32_t i = 0; i < p->plan->topology->regions_count; i++) {
-        size_t width = width_of(slice_of_string(p->plan->topology->regions[i])) + GAP;
+    for (uint32_t i = first; i < end; i++) {
         buffer_clear(&number);
         plan_write_ms(us[i], &number);
-        put_right(p, buffer_slice(&number), width > NUMBER_WIDTH ? width : NUMBER_WIDTH);
+        put_right(p, buffer_slice(&number), column_width(p, i));
     }
-    if (best) ink(p, INK_DIM);
-    put(p, best ? "   all clients together wait least\n" : "\n");
-    ink(p, INK_PLAIN);
+    put(p, "\n");
     buffer_deinit(&number);
+}
+
+/* Columns of client regions, in as many blocks as the width asks for. */
+static void put_cost_block(struct page *p, uint32_t first, uint32_t end)
+{
+    const struct plan *plan = p->plan;
+    char label[TOPOLOGY_NAME_BYTES_MAX + 32];
+    ink(p, INK_DIM);
+    buffer_append_format(p->out, "%*s%-*s", MARGIN, "", LEADER_WIDTH, "ms of a write, from");
+    for (uint32_t i = first; i < end; i++)
+        put_right(p, slice_of_string(plan->topology->regions[i]), column_width(p, i));
+    put(p, "\n");
+    ink(p, INK_PLAIN);
+    if (plan->contract.engine == ENGINE_MERGEABLE)
+        put_latencies(p, "to the nearest replica", plan->client_us, first, end);
+    for (uint32_t i = 0; i < plan->topology->regions_count; i++) {
+        if (!plan->leaders[i].possible) continue;
+        bool best = i == plan->best_leader;
+        snprintf(label, sizeof label, "leader in %s%s", plan->topology->regions[i], best ? ", best" : "");
+        put_latencies(p, label, plan->leaders[i].client_us, first, end);
+    }
+    put(p, "\n");
 }
 
 static void put_costs(struct page *p)
 {
-    const struct plan *plan = p->plan;
-    char label[TOPOLOGY_NAME_BYTES_MAX + 16];
-    ink(p, INK_DIM);
-    buffer_append_format(p->out, "%*s%-*s", MARGIN, "", LEADER_WIDTH, "a write takes, in ms");
-    for (uint32_t i = 0; i < plan->topology->regions_count; i++) {
-        size_t width = width_of(slice_of_string(plan->topology->regions[i])) + GAP;
-        put_right(p, slice_of_string(plan->topology->regions[i]), width > NUMBER_WIDTH ? width : NUMBER_WIDTH);
+    for (uint32_t first = 0, end; first < p->plan->topology->regions_count; first = end) {
+        end = fitting_regions(p, first);
+        put_cost_block(p, first, end);
     }
-    put(p, "   and one fsync\n");
-    ink(p, INK_PLAIN);
-    if (plan->contract.engine == ENGINE_MERGEABLE) put_latencies(p, "at the nearest replica", plan->client_us, false);
-    for (uint32_t i = 0; i < plan->topology->regions_count; i++) {
-        if (!plan->leaders[i].possible) continue;
-        snprintf(label, sizeof label, "leader in %s", plan->topology->regions[i]);
-        put_latencies(p, label, plan->leaders[i].client_us, i == plan->best_leader);
-    }
-    put(p, "\n");
 }
 
 /* ---- the losses ---- */
@@ -281,8 +306,9 @@ void plan_print(const char *name, const char *what, const struct plan *plan, con
 void plan_print_legend(const struct plan_style *style, struct buffer *out)
 {
     static const char text[] =
-        "missing writes: acknowledged ones, after this loss alone. ms: a commit at the leader meanwhile. pause: until "
-        "another leader is elected, by itself. RECOVER: TOPOLOGY RECOVER, the operator's word that it never returns.";
+        "ms: without the one fsync; in a row, of a commit at the leader meanwhile. best: all clients together wait "
+        "least. missing writes: acknowledged ones, after this loss alone. pause: until another leader is elected. "
+        "RECOVER: TOPOLOGY RECOVER, the operator's word that it never returns.";
     struct page p = {.out = out, .style = style};
     ink(&p, INK_DIM);
     put_flowing(&p, slice_of_string(text), 0);

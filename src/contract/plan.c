@@ -11,13 +11,6 @@
 
 #include "base/memory.h"
 
-uint64_t plan__region_nodes(const struct topology *t, uint32_t region)
-{
-    uint64_t mask = 0;
-    for (uint32_t i = 0; i < t->nodes_count; i++) mask |= (uint64_t)(t->nodes[i].region == region) << i;
-    return mask;
-}
-
 bool plan__is_cut(const struct plan_loss *l)
 {
     return l->kind == PLAN_LINK || l->kind == PLAN_CUT_OFF;
@@ -35,11 +28,10 @@ bool plan__hears(const struct plan_loss *l, uint32_t x, uint32_t y)
 /* Is anything of this layout lost, or parted from the rest? */
 static bool concerns(const struct plan *p, const struct plan_layout *layout, const struct plan_loss *l)
 {
-    const struct topology *t = p->topology;
     if (!plan__is_cut(l)) return (layout->nodes & l->nodes) != 0;
-    bool a = (layout->nodes & plan__region_nodes(t, l->a)) != 0;
-    if (l->kind == PLAN_LINK) return a && (layout->nodes & plan__region_nodes(t, l->b));
-    return a && (layout->nodes & ~plan__region_nodes(t, l->a));
+    bool a = (layout->nodes & p->region_nodes[l->a]) != 0;
+    if (l->kind == PLAN_LINK) return a && (layout->nodes & p->region_nodes[l->b]);
+    return a && (layout->nodes & ~p->region_nodes[l->a]);
 }
 
 static void judge(const struct plan *p, const struct plan_layout *layouts, struct plan_loss *l)
@@ -47,7 +39,9 @@ static void judge(const struct plan *p, const struct plan_layout *layouts, struc
     l->instances = 1;
     l->commit_us = p->contract.engine == ENGINE_ORDERED ? p->leaders[p->best_leader].commit_us : 0;
     for (uint32_t i = 0; i < p->layouts; i++) {
-        if (concerns(p, &layouts[i], l)) l->partitions += layouts[i].partitions;
+        bool concerned = concerns(p, &layouts[i], l);
+        if (concerned) l->partitions += layouts[i].partitions;
+        if (plan__is_cut(l) ? !layouts[i].is_first_of_kind : !concerned) continue; /* says nothing new */
         if (p->contract.engine == ENGINE_ORDERED)
             plan__judge_ordered(p, &layouts[i], l);
         else
@@ -98,7 +92,7 @@ static void add_zones(struct plan *p, const struct plan_layout *layouts, uint32_
         uint64_t nodes = t->nodes[i].region == region ? zone_nodes(t, i) : 0;
         bool first = nodes && (nodes & ((UINT64_C(1) << i) - 1)) == 0;
         bool single = (nodes & (nodes - 1)) == 0;
-        if (!first || single || nodes == plan__region_nodes(t, region)) continue;
+        if (!first || single || nodes == p->region_nodes[region]) continue;
         add(p, layouts, (struct plan_loss){.kind = PLAN_ZONE, .a = (uint8_t)region, .nodes = nodes});
     }
 }
@@ -114,7 +108,7 @@ static void add_losses(struct plan *p, const struct plan_layout *layouts)
     }
     for (uint32_t region = 0; region < t->regions_count; region++) add_zones(p, layouts, region);
     for (uint32_t region = 0; region < t->regions_count; region++) {
-        uint64_t nodes = plan__region_nodes(t, region);
+        uint64_t nodes = p->region_nodes[region];
         add(p, layouts, (struct plan_loss){.kind = PLAN_REGION, .a = (uint8_t)region, .nodes = nodes});
     }
     for (uint32_t a = 0; a < t->regions_count; a++) {
@@ -134,6 +128,29 @@ static uint64_t node_mask(const uint8_t *nodes, uint32_t count)
     return mask;
 }
 
+/* Do they differ only in which nodes they are? Members stand in the order of regions, as many in each. */
+static bool alike(const struct plan *p, const struct plan_layout *a, const struct plan_layout *b)
+{
+    if (p->contract.engine != ENGINE_ORDERED) return true;
+    const struct commit_rule *rule = &p->contract.durability.rule;
+    for (uint32_t i = 0; i < rule->needs_count; i++) {
+        uint8_t label = rule->needs[i].label;
+        for (uint32_t k = 0; k < a->group.count && label != COMMIT_LABEL_REGION; k++) {
+            if (a->group.labels[k].value[label] != b->group.labels[k].value[label]) return false;
+        }
+    }
+    return true;
+}
+
+static void mark_first_of_kind(const struct plan *p, struct plan_layout *layouts)
+{
+    for (uint32_t i = 0; i < p->layouts; i++) {
+        layouts[i].is_first_of_kind = true;
+        for (uint32_t k = 0; k < i && layouts[i].is_first_of_kind; k++)
+            layouts[i].is_first_of_kind = !layouts[k].is_first_of_kind || !alike(p, &layouts[i], &layouts[k]);
+    }
+}
+
 static void collect_layouts(struct plan *p, uint64_t table, struct plan_layout *layouts)
 {
     for (uint16_t partition = 0; partition < p->contract.partitions; partition++) {
@@ -151,8 +168,11 @@ static void collect_layouts(struct plan *p, uint64_t table, struct plan_layout *
     }
 }
 
-static void judge_all(struct plan *p, const struct plan_layout *layouts)
+static void judge_all(struct plan *p, struct plan_layout *layouts)
 {
+    for (uint32_t i = 0; i < p->topology->nodes_count; i++)
+        p->region_nodes[p->topology->nodes[i].region] |= UINT64_C(1) << i;
+    mark_first_of_kind(p, layouts);
     plan__latencies(p, layouts);
     add_losses(p, layouts);
     plan__findings(p, layouts);

@@ -93,6 +93,7 @@ struct plan {
     bool is_meta;                 /* of the metadata group: `contract` stands for what it does */
     uint32_t partitions, layouts; /* layouts: different sets of nodes that hold partitions */
     uint32_t replicas;
+    uint64_t region_nodes[TOPOLOGY_REGIONS_MAX]; /* bits of node indexes */
     struct plan_leader leaders[TOPOLOGY_REGIONS_MAX];
     uint8_t best_leader;                      /* the region from which all clients together wait least */
     uint32_t client_us[TOPOLOGY_REGIONS_MAX]; /* a write, with the leader there; mergeable: to the nearest replica */

@@ -34,13 +34,14 @@ static void find_regions(struct plan *p)
         if (p->replicas < 2 || (!whole && (!ordered || here < commit_majority(p->replicas)))) continue;
         struct plan_finding *f = find(p, whole ? PLAN_ONE_REGION : PLAN_MAJORITY_IN_REGION, true);
         f->region = (uint8_t)region;
-        f->loses = loses(p, PLAN_REGION, plan__region_nodes(t, region));
+        f->loses = loses(p, PLAN_REGION, p->region_nodes[region]);
     }
 }
 
 /* The nodes of one zone that hold a majority of this layout, of a zone that is not its whole region; 0: none do. */
-static uint64_t zone_with_majority(const struct topology *t, const struct placement *g)
+static uint64_t zone_with_majority(const struct plan *p, const struct placement *g)
 {
+    const struct topology *t = p->topology;
     for (uint32_t i = 0; i < g->count; i++) {
         const struct topology_node *n = &t->nodes[g->nodes[i]];
         uint64_t zone = 0;
@@ -50,7 +51,7 @@ static uint64_t zone_with_majority(const struct topology *t, const struct placem
             zone |= (uint64_t)same << k;
         }
         for (uint32_t k = 0; k < g->count; k++) members += zone >> g->nodes[k] & 1;
-        bool several = members > 1 && zone != plan__region_nodes(t, n->region);
+        bool several = members > 1 && zone != p->region_nodes[n->region];
         if (several && members >= commit_majority(g->count)) return zone;
     }
     return 0;
@@ -60,7 +61,7 @@ static void find_zones(struct plan *p, const struct plan_layout *layouts)
 {
     uint64_t told = 0;
     for (uint32_t i = 0; i < p->layouts; i++) {
-        uint64_t zone = zone_with_majority(p->topology, &layouts[i].group);
+        uint64_t zone = zone_with_majority(p, &layouts[i].group);
         if (zone == 0 || (told & zone)) continue;
         told |= zone;
         struct plan_finding *f = find(p, PLAN_MAJORITY_IN_ZONE, true);
@@ -117,6 +118,7 @@ static uint32_t slowest_first_commit_us(const struct plan *p, const struct plan_
     uint32_t worst = 0;
     for (uint32_t i = 0; i < p->layouts; i++) {
         const struct placement *g = &layouts[i].group;
+        if (!layouts[i].is_first_of_kind) continue;
         for (uint32_t region = 0; region < p->topology->regions_count; region++) {
             uint32_t us = plan__commit_us(p->topology, g, region, (UINT64_C(1) << g->count) - 1, false);
             if (us != PLAN_NEVER && us > worst) worst = us;

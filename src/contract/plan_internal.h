@@ -8,13 +8,13 @@
 struct plan_layout {
     uint64_t nodes; /* bits of node indexes */
     uint32_t partitions;
+    bool is_first_of_kind; /* no earlier layout has the same regions and labels: cuts are judged for these only */
     struct placement group;
 };
 
 /* Does region x hear region y during this loss? */
 bool plan__hears(const struct plan_loss *l, uint32_t x, uint32_t y);
 bool plan__is_cut(const struct plan_loss *l);
-uint64_t plan__region_nodes(const struct topology *t, uint32_t region);
 
 /* The worst that this loss does to one layout, merged into `l`, whose verdict begins as all good. */
 void plan__judge_ordered(const struct plan *p, const struct plan_layout *layout, struct plan_loss *l);

@@ -48,6 +48,7 @@ static void judge_leader(struct plan *p, const struct plan_layout *layouts, uint
     leader->possible = true;
     for (uint32_t i = 0; i < p->layouts; i++) {
         const struct placement *g = &layouts[i].group;
+        if (!layouts[i].is_first_of_kind) continue;
         uint32_t us = plan__commit_us(t, g, region, (UINT64_C(1) << g->count) - 1, alone);
         if (us == PLAN_NEVER) leader->possible = false;
         if (us > leader->commit_us) leader->commit_us = us;

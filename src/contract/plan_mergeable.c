@@ -11,7 +11,7 @@ static uint16_t refused(const struct plan *p, const struct plan_loss *l, uint64_
     for (uint32_t client = 0; client < t->regions_count; client++) {
         bool served = false;
         for (uint32_t region = 0; region < t->regions_count; region++) {
-            bool holds = (plan__region_nodes(t, region) & alive) != 0;
+            bool holds = (p->region_nodes[region] & alive) != 0;
             served = served || (holds && plan__hears(l, client, region));
         }
         if (!served) mask |= (uint16_t)(1 << client);
@@ -25,7 +25,7 @@ static bool is_split(const struct plan *p, const struct plan_loss *l, uint64_t n
     const struct topology *t = p->topology;
     for (uint32_t x = 0; x < t->regions_count; x++) {
         for (uint32_t y = 0; y < x; y++) {
-            bool both = (plan__region_nodes(t, x) & nodes) && (plan__region_nodes(t, y) & nodes);
+            bool both = (p->region_nodes[x] & nodes) && (p->region_nodes[y] & nodes);
             if (both && !plan__hears(l, x, y)) return true;
         }
     }
