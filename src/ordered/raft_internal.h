@@ -192,6 +192,7 @@ uint8_t raft__kind_of(const struct raft *r, uint16_t node); /* enum raft_member_
 void raft__on_transfer(struct raft *r, uint16_t to);
 void raft__pump_transfer(struct raft *r);
 void raft__tick_transfer(struct raft *r);
+uint16_t raft__better_leader(const struct raft *r);
 
 /* ---- raft_sleep.c ---- */
 void raft__wake(struct raft *r);

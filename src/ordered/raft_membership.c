@@ -215,24 +215,34 @@ void raft__pump_transfer(struct raft *r)
     raft__send(r, r->transfer_to, &m);
 }
 
-static bool has_caught_up(struct raft *r, uint16_t node)
+static bool has_caught_up(const struct raft *r, uint16_t node)
 {
-    return node != 0 && raft__peer(r, node)->progress.match >= r->commit;
+    for (uint32_t i = 0; i < r->peers_count; i++) {
+        if (r->peers[i].node == node) return r->peers[i].progress.match >= r->commit;
+    }
+    return false;
 }
 
-/* Is there a better leader than us, and is it ready? */
-static void consider_handing_over(struct raft *r)
+/* A better leader than us that is ready to take over; 0: none. */
+uint16_t raft__better_leader(const struct raft *r)
 {
-    if (r->transfer_to != 0 || r->now_ns < r->placement_after_ns) return;
     const struct raft_configuration *c = &raft__configured(r)->configuration;
     const struct raft_member *own = raft_configuration_member(c, r->config.node);
     bool must_go = raft__kind_of(r, r->config.node) != RAFT_VOTER;
     uint16_t region = c->now.leader_region;
     bool is_placed = !must_go && (region == 0 || own->labels.value[COMMIT_LABEL_REGION] == region);
-    if (is_placed || (!must_go && r->commit < r->reign_index)) return; /* who must go may be unable to commit at all */
+    if (is_placed || (!must_go && r->commit < r->reign_index))
+        return 0; /* who must go may be unable to commit at all */
     uint16_t to = region ? best_voter(r, region) : 0;
     if (must_go && !has_caught_up(r, to)) to = best_voter(r, 0); /* anybody rather than us */
-    if (!has_caught_up(r, to)) return;
+    return has_caught_up(r, to) ? to : 0;
+}
+
+static void consider_handing_over(struct raft *r)
+{
+    if (r->transfer_to != 0 || r->now_ns < r->placement_after_ns) return;
+    uint16_t to = raft__better_leader(r);
+    if (to == 0) return;
     r->placement_after_ns = r->now_ns + RAFT_PLACEMENT_WAIT_TIMEOUTS * r->config.election_timeout_ns;
     raft__on_transfer(r, to);
 }

@@ -79,7 +79,7 @@ static void check_quorum(struct raft *r)
 static bool is_at_rest(const struct raft *r)
 {
     if (r->commit < r->log.last_index || r->applied < r->commit || r->reads_count > 0) return false;
-    if (r->transfer_to != 0 || !raft_configuration_is_settled(r)) return false;
+    if (r->transfer_to != 0 || !raft_configuration_is_settled(r) || raft__better_leader(r) != 0) return false;
     for (uint32_t i = 0; i < r->peers_count; i++) {
         const struct raft_peer *peer = &r->peers[i];
         if (peer->is_lost) continue;

@@ -75,27 +75,18 @@ static struct cluster *draw_cluster(struct run *run, uint64_t seed)
     return run->c = c;
 }
 
-/* A joint change to another subset: one member's kind changes, or one leaves or comes back. */
+/* A joint change to another subset, which may share nobody with the one before; some are learners. */
 static void change_members(struct run *run)
 {
     struct cluster *c = run->c;
     uint16_t leader = cluster_leader(c);
     if (!leader) return;
-    uint64_t unused;
-    struct raft_set set = raft_configuration(c->nodes[leader].raft, &unused)->now;
-    uint16_t node = (uint16_t)prng_range(&run->prng, 1, c->count);
-    uint32_t kept = 0;
-    bool had = false;
-    for (uint32_t i = 0; i < set.members_count; i++) {
-        if (set.members[i].node == node)
-            had = true;
-        else
-            set.members[kept++] = set.members[i];
-    }
-    set.members_count = (uint8_t)kept;
-    if (!had || prng_chance(&run->prng, 1, 2)) {
-        struct raft_member member = c->first.now.members[node - 1];
-        if (member.kind != RAFT_WITNESS) member.kind = prng_chance(&run->prng, 1, 2) ? RAFT_VOTER : RAFT_LEARNER;
+    struct raft_set set = c->first.now;
+    set.members_count = 0;
+    for (uint32_t i = 0; i < c->first.now.members_count; i++) {
+        struct raft_member member = c->first.now.members[i];
+        if (prng_chance(&run->prng, 1, 3)) continue;
+        if (member.kind != RAFT_WITNESS) member.kind = prng_chance(&run->prng, 3, 4) ? RAFT_VOTER : RAFT_LEARNER;
         set.members[set.members_count++] = member;
     }
     if (raft_set_check(&set) != STATUS_OK) return;

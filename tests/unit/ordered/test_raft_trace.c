@@ -315,6 +315,8 @@ static bool do_member(const char *word, uint16_t a, uint16_t b, const char *rest
         step(a, RAFT_CAMPAIGN);
     else if (strcmp(word, "later") == 0)
         let_promises_end();
+    else if (strcmp(word, "late") == 0)
+        player.c->nodes[a].clock_ns += (int64_t)(2 * c->election_ms * CLUSTER_MS_NS);
     else if (strcmp(word, "propose") == 0)
         cluster_propose(c, a, rest);
     else if (strcmp(word, "propose-big") == 0)
@@ -439,6 +441,8 @@ int main(void)
         STORY(read_after_restart),
         STORY(load_far_apart),
         STORY(regions_rule),
+        STORY(joint_change),
+        STORY(restarted_promise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
