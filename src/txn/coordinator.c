@@ -229,7 +229,8 @@ static void examine_end(struct txn *t, struct txn_effects *out)
 
 static void examine_time(struct txn *t, struct txn_effects *out)
 {
-    if (t->now_ns >= t->start_ns + t->times.tell_after && t->outcome == TXN_UNTOLD) {
+    bool waits = !t->is_recovery && t->outcome == TXN_UNTOLD; /* a client */
+    if (waits && t->now_ns >= t->start_ns + t->times.tell_after) {
         bool is_aborted = t->phase == TXN_ABORTING || t->phase == TXN_RESTING;
         if (!is_aborted) t->culprit = part_in(t, TRANSACTION_WAIT);
         ASSERT(t->culprit < t->parts_count);
@@ -258,8 +259,7 @@ static void examine(struct txn *t, struct txn_effects *out)
     }
     bool is_ending = t->phase == TXN_COMMITTING || t->phase == TXN_FORGETTING || t->phase == TXN_ABORTING;
     if (is_ending) examine_end(t, out);
-    if (t->phase != TXN_ENDED && (!t->is_recovery || t->now_ns >= t->start_ns + t->times.end_after))
-        examine_time(t, out);
+    if (t->phase != TXN_ENDED) examine_time(t, out);
 }
 
 /* ---- what the phase asks ---- */
