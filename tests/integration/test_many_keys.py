@@ -12,6 +12,7 @@ from resp import Connection, as_map, encode
 
 MANY = 500000
 QUICK_SECONDS = 1.0  # far below what a DEL of MANY keys takes in one go, far above what a busy machine adds
+QUICK_SHARE = 3  # where even that takes longer: a third of the whole command; in one go it would be all of it
 
 
 class Others(threading.Thread):
@@ -43,9 +44,11 @@ class ManyKeysTest(cluster.TestCase):
     def ask_while_others_ask(self, node, connection, *words):
         request = encode(words)
         others = Others(node)
+        begun = time.monotonic()
         try:
             connection.send_bytes(request)
-            return connection.read(), others
+            reply = connection.read()
+            return reply, others, time.monotonic() - begun
         finally:
             others.end()
 
@@ -57,10 +60,10 @@ class ManyKeysTest(cluster.TestCase):
         with node.connect(timeout=60) as connection:
             for words, expected in ((["MSET"] + [word for key in keys for word in (key, "v")], "OK"),
                                     (["EXISTS"] + keys, MANY), (["MGET"] + keys, ["v"] * MANY), (["DEL"] + keys, MANY)):
-                reply, others = self.ask_while_others_ask(node, connection, *words)
+                reply, others, seconds = self.ask_while_others_ask(node, connection, *words)
                 self.assertTrue(reply == expected, "%s of %d keys" % (words[0], MANY))
                 self.assertGreater(others.asked, 3, words[0])
-                self.assertLess(others.slowest, QUICK_SECONDS, words[0])
+                self.assertLess(others.slowest, max(QUICK_SECONDS, seconds / QUICK_SHARE), words[0])
         c.wait_all(0, "DBSIZE")
         for other in c:
             self.assertEqual(ups[other.id], other.log_text().count("peer-up"), "the peers stayed connected")
