@@ -108,7 +108,14 @@ void call_expire(struct call *call, struct slice key, struct value *v, uint64_t 
     machine__expiry_changed(call->machine, item->hash, v, before_ms);
 }
 
-/* ---- what the table forbids ---- */
+/* ---- what is forbidden ---- */
+
+bool call_bytes_allowed(struct call *call, size_t bytes)
+{
+    if (LIKELY(bytes <= VALUE_BYTES_MAX)) return true;
+    resp_write_error_format(call->reply, "ERR the value would be larger than %d bytes", VALUE_BYTES_MAX);
+    return false;
+}
 
 bool text_is_below(struct slice text, int64_t minimum)
 {

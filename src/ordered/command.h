@@ -112,6 +112,8 @@ bool call_remove(struct call *call, struct slice key);
 /* Of a value that call_edit() gave; 0: never. */
 void call_expire(struct call *call, struct slice key, struct value *v, uint64_t expire_at_ms);
 
+/* A collection of so many bytes in memory? False: the error is replied. */
+MUST_USE bool call_bytes_allowed(struct call *call, size_t bytes);
 /* May this be a string here, a field of a hash? False: the error is replied. */
 MUST_USE bool call_text_allowed(struct call *call, struct slice key, struct slice text);
 MUST_USE bool call_field_allowed(struct call *call, struct slice key, struct slice text);

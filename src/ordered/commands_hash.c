@@ -249,7 +249,7 @@ static void on_hrandfield(struct call *call)
     reply_random_fields(call, v, wanted, with_values);
 }
 
-#define KEY_WRITE MACHINE_WRITES, VALUE_HASH, 1, 1, 1, 0
+#define KEY_WRITE MACHINE_WRITES | MACHINE_GROWS, VALUE_HASH, 1, 1, 1, 0
 #define KEY_READ 0, VALUE_NONE, 1, 1, 1, 0
 static const struct machine_command list[] = {
     {"hget", 3, KEY_READ, on_hget},        {"hmget", -3, KEY_READ, on_hmget},

@@ -272,16 +272,15 @@ static void on_ltrim(struct call *call)
     reply_ok(call);
 }
 
-#define KEY_WRITE MACHINE_WRITES, VALUE_LIST, 1, 1, 1, 0
+#define KEY_GROW MACHINE_WRITES | MACHINE_GROWS, VALUE_NONE, 1, 1, 1, 0
+#define KEY_WRITE MACHINE_WRITES | MACHINE_GROWS, VALUE_LIST, 1, 1, 1, 0
 #define KEY_CHANGE MACHINE_WRITES, VALUE_NONE, 1, 1, 1, 0
 #define KEY_READ 0, VALUE_NONE, 1, 1, 1, 0
 static const struct machine_command list[] = {
-    {"llen", 2, KEY_READ, on_llen},        {"lindex", 3, KEY_READ, on_lindex},
-    {"lrange", 4, KEY_READ, on_lrange},    {"lpos", -3, KEY_READ, on_lpos},
-    {"lpush", -3, KEY_WRITE, on_lpush},    {"rpush", -3, KEY_WRITE, on_rpush},
-    {"lpushx", -3, KEY_CHANGE, on_lpushx}, {"rpushx", -3, KEY_CHANGE, on_rpushx},
-    {"lpop", -2, KEY_CHANGE, on_lpop},     {"rpop", -2, KEY_CHANGE, on_rpop},
-    {"lset", 4, KEY_CHANGE, on_lset},      {"linsert", 5, KEY_CHANGE, on_linsert},
-    {"lrem", 4, KEY_CHANGE, on_lrem},      {"ltrim", 4, KEY_CHANGE, on_ltrim},
+    {"llen", 2, KEY_READ, on_llen},      {"lindex", 3, KEY_READ, on_lindex},  {"lrange", 4, KEY_READ, on_lrange},
+    {"lpos", -3, KEY_READ, on_lpos},     {"lpush", -3, KEY_WRITE, on_lpush},  {"rpush", -3, KEY_WRITE, on_rpush},
+    {"lpushx", -3, KEY_GROW, on_lpushx}, {"rpushx", -3, KEY_GROW, on_rpushx}, {"lpop", -2, KEY_CHANGE, on_lpop},
+    {"rpop", -2, KEY_CHANGE, on_rpop},   {"lset", 4, KEY_GROW, on_lset},      {"linsert", 5, KEY_GROW, on_linsert},
+    {"lrem", 4, KEY_CHANGE, on_lrem},    {"ltrim", 4, KEY_CHANGE, on_ltrim},
 };
 const struct command_group commands_list = {list, sizeof list / sizeof list[0]};

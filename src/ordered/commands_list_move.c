@@ -86,8 +86,8 @@ static void on_lmpop(struct call *call)
 }
 
 static const struct machine_command list[] = {
-    {"lmove", 5, MACHINE_WRITES, VALUE_LIST, 1, 2, 1, 0, on_lmove},
-    {"rpoplpush", 3, MACHINE_WRITES, VALUE_LIST, 1, 2, 1, 0, on_rpoplpush},
+    {"lmove", 5, MACHINE_WRITES | MACHINE_GROWS, VALUE_LIST, 1, 2, 1, 0, on_lmove},
+    {"rpoplpush", 3, MACHINE_WRITES | MACHINE_GROWS, VALUE_LIST, 1, 2, 1, 0, on_rpoplpush},
     {"lmpop", -4, MACHINE_WRITES, VALUE_NONE, 0, 0, 0, 1, on_lmpop},
 };
 const struct command_group commands_list_move = {list, sizeof list / sizeof list[0]};

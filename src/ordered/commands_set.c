@@ -160,7 +160,7 @@ static void on_spop(struct call *call)
     if (count > 0) pop_members(call, count);
 }
 
-#define KEY_WRITE MACHINE_WRITES, VALUE_SET, 1, 1, 1, 0
+#define KEY_WRITE MACHINE_WRITES | MACHINE_GROWS, VALUE_SET, 1, 1, 1, 0
 #define KEY_READ 0, VALUE_NONE, 1, 1, 1, 0
 static const struct machine_command list[] = {
     {"scard", 2, KEY_READ, on_scard},
@@ -170,7 +170,7 @@ static const struct machine_command list[] = {
     {"sscan", -3, KEY_READ, on_sscan},
     {"sadd", -3, KEY_WRITE, on_sadd},
     {"srem", -3, MACHINE_WRITES, VALUE_NONE, 1, 1, 1, 0, on_srem},
-    {"smove", 4, MACHINE_WRITES, VALUE_SET, 1, 2, 1, 0, on_smove},
+    {"smove", 4, MACHINE_WRITES | MACHINE_GROWS, VALUE_SET, 1, 2, 1, 0, on_smove},
     {"srandmember", -2, MACHINE_RANDOM, VALUE_NONE, 1, 1, 1, 0, on_srandmember},
     {"spop", -2, MACHINE_WRITES | MACHINE_RANDOM, VALUE_NONE, 1, 1, 1, 0, on_spop},
 };

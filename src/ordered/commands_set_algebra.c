@@ -85,6 +85,10 @@ static void store_result(struct call *call, enum operation operation)
 {
     struct value *result = compute(call, operation, 2, call->args_count - 2, 0);
     if (!result) return;
+    if (!call_bytes_allowed(call, value_bytes(result))) {
+        value_free(result);
+        return;
+    }
     reply_integer(call, result->members.count);
     if (result->members.count > 0) {
         call_replace(call, call->args[1], result);

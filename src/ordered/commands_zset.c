@@ -354,7 +354,7 @@ static void on_zrandmember(struct call *call)
     reply_random(call, v, wanted, with_scores);
 }
 
-#define KEY_WRITE MACHINE_WRITES, VALUE_ZSET, 1, 1, 1, 0
+#define KEY_WRITE MACHINE_WRITES | MACHINE_GROWS, VALUE_ZSET, 1, 1, 1, 0
 #define KEY_CHANGE MACHINE_WRITES, VALUE_NONE, 1, 1, 1, 0
 #define KEY_READ 0, VALUE_NONE, 1, 1, 1, 0
 static const struct machine_command list[] = {

@@ -202,6 +202,10 @@ static void run(struct call *call, struct algebra a)
     a.count_at = a.stores ? 2 : 1;
     if (!find_inputs(call, &a) || !parse_options(call, &a)) return;
     struct value *result = compute(&a);
+    if (a.stores && !call_bytes_allowed(call, value_bytes(result))) {
+        value_free(result);
+        return;
+    }
     uint32_t count = result->zset.members.count;
     if (!a.stores && !a.counts) {
         reply_ranked(call, ranked_members(call, result, 0, count, false), count, a.with_scores, true);

@@ -306,11 +306,12 @@ enum value_type machine_item_type(const struct machine *m, const struct store_it
 /* ---- write-back ---- */
 
 /* An old home stays at rest as it is. A home that is being filled is written too, so that its items can
- * go cold: as of position 0, since the log has no part in it. */
+ * go cold: as of the log's first position, since the log has no part in it. */
 bool machine_write_back(struct machine *m, uint64_t applied_lsn)
 {
+    if (m->old_home_waits && applied_lsn < m->flush_wanted) applied_lsn = m->flush_wanted;
     bool begun = store_write_back(m->homes[m->live].partition, applied_lsn);
-    if (m->install.active) begun |= store_write_back(m->homes[1 - m->live].partition, 0);
+    if (m->install.active) begun |= store_write_back(m->homes[1 - m->live].partition, INSTALL_LSN);
     return begun;
 }
 

@@ -70,6 +70,7 @@ enum machine_command_flags {
     MACHINE_WRITES = 1,
     MACHINE_RANDOM = 2,  /* its reply draws */
     MACHINE_BY_HOLD = 4, /* args[1] is a hold's id: its account is a key of the command */
+    MACHINE_GROWS = 8,   /* adds to the collection at its last key: VALUE_BYTES_MAX */
 };
 
 struct machine_command {
@@ -284,7 +285,7 @@ MUST_USE enum machine_snapshot_result machine_snapshot_next(struct machine_snaps
 MUST_USE enum status machine_install_begin(struct machine *m);
 /* The next bytes of the stream, in order. CORRUPT: begin again. */
 MUST_USE enum status machine_install_bytes(struct machine *m, struct slice bytes);
-/* After the last chunk: the new state is in use, as of its own index and term. `lsn` > 0 is the present log position.
+/* After the last chunk: the new state is in use, as of its own index and term. `lsn` is the present log position.
  * Then write back and flush; only once machine_install_is_durable() may the snapshot be acknowledged and the log before
  * it be forgotten. CORRUPT: the stream was not whole, the old state stays. */
 MUST_USE enum status machine_install_finish(struct machine *m, uint64_t lsn);

@@ -71,10 +71,21 @@ static bool makes_wrong_type(const struct call *call)
     return true;
 }
 
+/* What is there and what the command brings, the words at their cost in memory. */
+static bool grows_too_large(struct call *call)
+{
+    enum { ELEMENT_BYTES = 64 };
+    const struct value *v = call_value(call, call->args[call->command->key_last]);
+    size_t bytes = v ? value_bytes(v) : 0;
+    for (size_t i = 0; i < call->args_count; i++) bytes += call->args[i].length + ELEMENT_BYTES;
+    return !call_bytes_allowed(call, bytes);
+}
+
 static void run(struct call *call)
 {
     size_t mark = call->reply->length;
     if (UNLIKELY(makes_wrong_type(call))) return;
+    if (call->command->flags & MACHINE_GROWS && grows_too_large(call)) return;
     if (call->command->flags & MACHINE_RANDOM && call->index > 0) { /* M1 */
         const struct machine_config *config = &call->machine->config;
         prng_init(call->prng, call->draws_as ^ config->table << 20 ^ (uint64_t)config->partition << 52);

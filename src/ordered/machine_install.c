@@ -58,7 +58,7 @@ static enum status put_item(struct machine *m, enum store_space_kind kind, struc
     uint64_t hash = hash_key(key);
     struct store_item *item = store_find(space, key, hash);
     if (!item) item = store_insert(space, key, hash);
-    store_will_change(space, item, 0);
+    store_will_change(space, item, INSTALL_LSN);
     functions->free(item->object); /* sent twice: the same */
     item->object = object;
     store_changed(space, item);
@@ -118,7 +118,6 @@ enum status machine_install_bytes(struct machine *m, struct slice bytes)
 
 enum status machine_install_finish(struct machine *m, uint64_t lsn)
 {
-    ASSERT(lsn > 0);
     if (!m->install.active || !m->install.ended) return STATUS_CORRUPT;
     machine__snapshots_lose(m);
     machine__state_deinit(&m->state);
@@ -130,7 +129,7 @@ enum status machine_install_finish(struct machine *m, uint64_t lsn)
     machine__use_home(m, 1 - m->live);
     store_meta_changed(m->homes[m->live].partition, lsn);
     m->old_home_waits = true;
-    m->flush_wanted = lsn;
+    m->flush_wanted = lsn > INSTALL_LSN ? lsn : INSTALL_LSN + 1;
     m->sweep_cursor = 0;
     m->expiries.count = 0;
     m->expiries.learn_cursor = 0;

@@ -89,6 +89,10 @@ struct machine_install {
     struct machine_state *state;
 };
 
+/* The position of what is installed and not yet in use: the log has no part in it, and nothing of it may go cold before
+ * it is flushed. */
+enum { INSTALL_LSN = 1 };
+
 /* Everything of the meta record. */
 struct machine_state {
     uint64_t applied_index, applied_term;

@@ -8,7 +8,10 @@
 
 enum value_type { VALUE_NONE, VALUE_STRING, VALUE_HASH, VALUE_SET, VALUE_LIST, VALUE_ZSET };
 
-enum { VALUE_TEXT_INLINE_BYTES = 48 };
+enum {
+    VALUE_TEXT_INLINE_BYTES = 48,
+    VALUE_BYTES_MAX = 128 << 20, /* of a collection in memory: it is written back, and sent, as one piece */
+};
 
 /* A string. Short ones stand in the value itself. */
 struct value_text {

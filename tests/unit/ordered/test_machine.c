@@ -2,6 +2,8 @@
 /* test_machine.c: what the machine promises beside the commands themselves: outcomes, MULTI, minimum, expiry, locks. */
 #include "tests/unit/ordered/machine_world.h"
 
+#include "wire/resp.h"
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -88,6 +90,27 @@ static void test_keys_of_commands(void **state)
     expect_keys(&w, "LMPOP 9 a LEFT", "");
     expect_keys(&w, "LMPOP x a LEFT", "");
     assert_null(machine_command_find(SLICE_LITERAL("averyveryverylongwordthatisnocommand")));
+    world_deinit(&w);
+}
+
+static void test_collections_are_bounded(void **state)
+{
+    (void)state;
+    struct machine_world w;
+    open_world(&w);
+    static char line[RESP_BULK_BYTES_MAX];
+    int reply = 0;
+    for (; reply < 6; reply++) {
+        memset(line, 'x', sizeof line - 1);
+        char head[20];
+        int length = snprintf(head, sizeof head, "SADD s %d", reply);
+        memcpy(line, head, (size_t)length);
+        if (world_ask(&w, line)[0] == '-') break;
+    }
+    assert_int_equal(reply, 3); /* the fourth, with what it costs, would be too much */
+    EXPECT(&w, "SCARD s", ":3\r\n");
+    EXPECT(&w, "SADD t x", ":1\r\n");
+    EXPECT(&w, "SPOP t", "$1\r\nx\r\n");
     world_deinit(&w);
 }
 
@@ -338,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_commands_and_types),
         cmocka_unit_test(test_table_type_and_counters),
         cmocka_unit_test(test_keys_of_commands),
+        cmocka_unit_test(test_collections_are_bounded),
         cmocka_unit_test(test_outcomes_are_remembered),
         cmocka_unit_test(test_first_in_the_log_wins),
         cmocka_unit_test(test_multi_and_watch),
