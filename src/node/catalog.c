@@ -14,7 +14,7 @@
 #include "node/shard_internal.h"
 
 enum { CATALOG_BYTES_MAX = 4 * 1024 * 1024 };
-static const char system_key[] = "catalog";
+static const char system_key[] = "catalog", default_key[] = "default";
 
 /* ---- finding ---- */
 
@@ -278,14 +278,57 @@ enum status catalog__merge(struct shard *s, const struct table *table, bool join
     return STATUS_OK;
 }
 
-void catalog__open(struct shard *s)
+/* ---- table `default`: its contract is the configuration's, and must stay what its data was written under ---- */
+
+struct default_record {
+    struct shard *shard;
+    bool is_there, is_readable;
+    struct table table;
+};
+
+static void on_default_record(void *user, struct slice key, struct slice value)
+{
+    struct default_record *record = user;
+    if (!slice_equal(key, slice_of_string(default_key))) return;
+    record->is_there = true;
+    record->is_readable = table_read(value, shard__topology(record->shard), &record->table) == STATUS_OK;
+}
+
+static void keep_default(struct shard *s, const struct table *table)
+{
+    struct buffer bytes;
+    buffer_init(&bytes, 64 * 1024);
+    table_write(&bytes, table, shard__topology(s));
+    store_put_system(s->store, slice_of_string(default_key), buffer_slice(&bytes));
+    buffer_deinit(&bytes);
+}
+
+/* Another number of partitions would look for every key elsewhere; another engine or rule would break the promise. */
+static bool default_fits(const struct contract *now, const struct contract *then)
+{
+    bool same = now->engine == then->engine && now->partitions == then->partitions;
+    return same &&
+           (now->engine == ENGINE_MERGEABLE || commit_rule_equal(&now->durability.rule, &then->durability.rule));
+}
+
+enum status catalog__open(struct shard *s, struct buffer *error)
 {
     struct table table = {.id = TABLE_ID_DEFAULT, .name = "default"};
+    struct default_record record = {.shard = s};
     contract_default(shard__topology(s), &table.contract);
+    store_visit_system(s->store, on_default_record, &record);
+    if (record.is_readable && !default_fits(&table.contract, &record.table.contract)) {
+        buffer_append_format(error,
+                             "the configuration gives table 'default' another contract than this folder's data was "
+                             "written under; that was: ");
+        contract_format(&record.table.contract, shard__topology(s), error);
+        return STATUS_VERSION;
+    }
+    if (!record.is_there) keep_default(s, &table);
     struct table_slot *slot = add_table(s, &table);
-    bool served = table.contract.engine == ENGINE_MERGEABLE;
-    s->open_status = served ? open_partitions(s, slot, true) : STATUS_VERSION;
+    s->open_status = open_partitions(s, slot, true);
     settle_names(s);
+    return STATUS_OK;
 }
 
 /* ---- as bytes: the system record, and gossip ---- */

@@ -195,7 +195,8 @@ static enum status open_store(struct shard *s, struct buffer *error)
     s->store = store_new(&config, &s->ports.kv);
     enum status status = store_open(s->store, catalog__keep_rest, s, error);
     if (status != STATUS_OK) return status;
-    catalog__open(s);
+    status = catalog__open(s, error);
+    if (status != STATUS_OK) return status;
     store_visit_system(s->store, catalog__on_system_record, s);
     if (s->open_status != STATUS_OK) say_unreadable(s, "the state at rest can't be read", error);
     return s->open_status;

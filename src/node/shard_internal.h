@@ -440,7 +440,8 @@ void gather__keys(struct task *task);
 void gather__serve_keyspace(struct task *task);
 
 /* catalog.c */
-void catalog__open(struct shard *s); /* the default table */
+/* Table `default`, as the configuration states it. VERSION: not what its data was written under; error says so. */
+MUST_USE enum status catalog__open(struct shard *s, struct buffer *error);
 struct table_slot *catalog__by_name(struct shard *s, struct slice name);
 struct table_slot *catalog__by_id(struct shard *s, uint64_t id);
 struct partition_slot *catalog__slot(struct shard *s, uint64_t table, uint16_t partition);

@@ -35,6 +35,23 @@ class ConfigurationTest(cluster.TestCase):
         self.fails(lambda text: text.replace("between: [us-east, eu]", "between: [us-east, mars]"),
                    "cluster.yaml:6:", "mars")
 
+    def test_the_default_table_keeps_the_contract_of_its_data(self):
+        c = self.cluster(regions=("us-east",))
+        c["us-east-1"].call("SET", "k", "v")
+        c.stop()
+        for line in ("default: {engine: ordered}", "default: {partitions: 4}"):
+            with open(c.config, encoding="utf-8") as file:
+                text = file.read()
+            changed = os.path.join(c.folder, "changed.yaml")
+            with open(changed, "w", encoding="utf-8") as file:
+                file.write(text + line + "\n")
+            code, said = run_server(c.folder, "--config", changed, "--node", "us-east-1")
+            self.assertEqual(1, code, said)
+            self.assertIn("gives table 'default' another contract than this folder's data was written under", said)
+            self.assertIn("ENGINE mergeable", said)
+        c.start()
+        self.assertEqual("v", c["us-east-1"].call("GET", "k"))
+
     def test_an_address_that_is_none(self):
         self.fails(lambda text: text.replace("resp: 127.0.0.1:", "resp: 127.0.0.1:x", 1),
                    "cluster.yaml:3:", "is no address")
