@@ -548,6 +548,8 @@ static void log_join(struct replica *r)
                             &lsn, &at) != STATUS_OK) {
         return; /* replica__copy_in_check() tries again */
     }
+    struct peer *source = replica__peer(r, r->copy.source);
+    if (source) replica__note_owed(r, source, false);
     struct vv snapshot;
     vv_init(&snapshot);
     vv_copy(&snapshot, &r->copy.snapshot);

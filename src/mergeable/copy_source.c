@@ -46,6 +46,13 @@ static void send_offer(struct replica *r, struct peer *p)
     r->config.effects.send(r->config.effects.user, p->node, MSG_COPY_OFFER, buffer_slice(&r->scratch));
 }
 
+bool replica__copy_is_due(struct replica *r, struct peer *p)
+{
+    if (!p->reported || r->join == JOIN_ASKING) return false;
+    if (p->copy.active) return true;
+    return r->now.mono_ns >= p->copy.not_before_ns && replica__lacks_trimmed(r, p, true);
+}
+
 void replica__copy_offer(struct replica *r, struct peer *p)
 {
     if (p->copy.active || !p->connected || r->join == JOIN_ASKING || r->now.mono_ns < p->copy.not_before_ns) return;

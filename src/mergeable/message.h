@@ -23,7 +23,8 @@ enum {
 enum {
     CLOCK_FLAG_JOINING = 1,    /* the sender may lack what it once held */
     CLOCK_FLAG_WANT_REPLY = 2, /* the sender waits for our clock: say it even if nothing changed */
-    CLOCK_FLAG_KNOWN = 3,
+    CLOCK_FLAG_COPY_DUE = 4,   /* the receiver lacks what only a copy from the sender will bring */
+    CLOCK_FLAG_KNOWN = 7,
 };
 
 struct clock_message {

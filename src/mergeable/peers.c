@@ -333,6 +333,7 @@ void replica__check_peers(struct replica *r)
                 if (!replica__is_own_node(r, r->origins[k].replica)) check_relay(r, p, k, grace_ns);
             }
             if (replica__lacks_trimmed(r, p, true)) replica__copy_offer(r, p);
+            if (replica__copy_is_due(r, p) != p->said_copy_due) p->report_due = true;
             replica__pump(r, p);
         }
         check_backlog(r, p);

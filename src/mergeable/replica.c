@@ -456,7 +456,7 @@ void replica_on_peer_up(struct replica *r, uint16_t node, struct replica_now now
     struct peer *p = replica__peer(r, node);
     if (!p) return;
     p->connected = true;
-    p->reported = false;
+    p->reported = p->told = false;
     p->echo_us = 0;
     p->resend_wait_ns = 0;
     replica__send_report(r, p, true);
@@ -468,7 +468,8 @@ void replica_on_peer_down(struct replica *r, uint16_t node, struct replica_now n
     struct peer *p = replica__peer(r, node);
     if (!p) return;
     p->connected = false;
-    p->reported = false;
+    p->reported = p->told = false;
+    replica__note_owed(r, p, false);
     for (uint32_t i = 0; i < r->origins_count; i++) {
         p->positions[i].relaying = false;
         p->positions[i].sample = 0;
@@ -521,7 +522,7 @@ bool replica_has_work(const struct replica *r)
     for (uint32_t i = 0; i < r->peers_count; i++) {
         const struct peer *p = &r->peers[i];
         if (!p->connected) continue;
-        if (p->report_due || p->reply_due || p->copy.active || !p->reported) return true;
+        if (p->report_due || p->reply_due || p->copy.active || !p->told || p->owes_copy) return true;
         if (!vv_equal(&p->clock.base, &r->durable)) return true; /* resends, relays */
     }
     return r->expiry_count > 0 && r->expiry[0].at_ms <= r->now.wall_ms + tick_busy_ns / 1000000u;
@@ -531,7 +532,17 @@ bool replica_has_work(const struct replica *r)
 
 bool replica_is_serving(const struct replica *r)
 {
-    return r->started && r->join != JOIN_ASKING && !r->copy.active && range_clocks_is_empty(&r->ahead);
+    return r->started && r->join != JOIN_ASKING && !r->copy.active && r->copies_owed == 0 &&
+           range_clocks_is_empty(&r->ahead);
+}
+
+bool replica_is_settled(const struct replica *r)
+{
+    if (!replica_is_serving(r)) return false;
+    for (uint32_t i = 0; i < r->peers_count; i++) {
+        if (r->peers[i].connected && !r->peers[i].told) return false;
+    }
+    return true;
 }
 
 struct store_space *replica_data(struct replica *r)

@@ -98,8 +98,10 @@ MUST_USE enum status replica_on_message(struct replica *r, uint16_t node, uint8_
                                         struct replica_now now);
 
 /* ---- local operations ---- */
-/* Joining or copying replicas don't serve: the node forwards to another replica. */
+/* Joining or copying replicas, and those that are due a copy, don't serve: the node forwards to another replica. */
 bool replica_is_serving(const struct replica *r);
+/* It serves, and each connected peer has said, since it connected, whether a copy is due. */
+bool replica_is_settled(const struct replica *r);
 struct store_space *replica_data(struct replica *r);
 struct store_space *replica_ledger(struct replica *r);
 enum conflict_policy replica_policy(const struct replica *r);

@@ -95,6 +95,9 @@ struct peer {
     uint16_t node;
     bool connected;
     bool reported;           /* a report came since it connected */
+    bool told;               /* and one that knew ours */
+    bool owes_copy;          /* it said that we lack what only a copy will bring */
+    bool said_copy_due;      /* we said so to it */
     uint64_t life, sequence; /* of its newest report */
     struct node_clock clock; /* its newest report */
     uint64_t clock_came_ns;
@@ -182,6 +185,7 @@ struct replica {
     struct vv join_target;
     struct range_clocks ahead;
     struct copy_in copy;
+    uint32_t copies_owed; /* peers that owe us one */
 
     /* upkeep */
     struct stability *stability;
@@ -266,9 +270,11 @@ enum status replica__on_clock(struct replica *r, struct peer *p, struct slice bo
 void replica__send_report(struct replica *r, struct peer *p, bool want_reply);
 void replica__send_due_reports(struct replica *r);
 void replica__check_joining(struct replica *r);
+void replica__note_owed(struct replica *r, struct peer *p, bool owes_copy);
 bool replica__wants_reports(const struct replica *r, const struct peer *p);
 
 /* copy_source.c */
+bool replica__copy_is_due(struct replica *r, struct peer *p); /* the peer lacks what only a copy of ours will bring */
 void replica__copy_offer(struct replica *r, struct peer *p);
 void replica__copy_send(struct replica *r, struct peer *p);
 enum status replica__on_copy_pull(struct replica *r, struct peer *p, struct slice body);

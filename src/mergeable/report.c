@@ -34,6 +34,8 @@ void replica__send_report(struct replica *r, struct peer *p, bool want_reply)
     m->life = r->life;
     m->sequence = ++r->report_sequence;
     m->flags = (uint8_t)((r->join != JOIN_DONE ? CLOCK_FLAG_JOINING : 0) | (want_reply ? CLOCK_FLAG_WANT_REPLY : 0));
+    p->said_copy_due = replica__copy_is_due(r, p);
+    if (p->said_copy_due) m->flags |= CLOCK_FLAG_COPY_DUE;
     m->wall_ms = r->now.wall_ms;
     m->sent_at_us = r->now.mono_ns / 1000u;
     m->echo_us = p->echo_us;
@@ -52,7 +54,7 @@ void replica__send_report(struct replica *r, struct peer *p, bool want_reply)
 /* Is there anything that a report, to or from this peer, would still settle? */
 bool replica__wants_reports(const struct replica *r, const struct peer *p)
 {
-    if (!p->reported || r->garbage_count > 0 || r->join == JOIN_ASKING || p->marked) return true;
+    if (!p->told || p->owes_copy || r->garbage_count > 0 || r->join == JOIN_ASKING || p->marked) return true;
     return !vv_equal(&p->clock.base, &r->durable);
 }
 
@@ -132,6 +134,9 @@ enum status replica__on_clock(struct replica *r, struct peer *p, struct slice bo
     p->sequence = m->sequence;
     p->clock_came_ns = r->now.mono_ns;
     p->reported = p->connected;
+    p->told = p->connected && (p->told || m->echo_us != 0);
+    replica__note_owed(r, p, p->connected && m->flags & CLOCK_FLAG_COPY_DUE);
+    if (!new_life) node_clock_join_vv(&m->clock, &p->clock.base); /* its writes, which overtook this, said more */
     node_clock_copy(&p->clock, &m->clock);
     measure_round_trip(r, p, m);
     check_rolled_back(r, &m->clock);
@@ -156,11 +161,21 @@ enum status replica__on_clock(struct replica *r, struct peer *p, struct slice bo
     if (m->flags & CLOCK_FLAG_WANT_REPLY) p->reply_due = true;
 
     replica__copy_check(r, p);
+    if (replica__copy_is_due(r, p) != p->said_copy_due) p->report_due = true;
     replica__trim(r);
     replica__pump(r, p);
     replica__check_joining(r);
     replica__send_due_reports(r);
     return STATUS_OK;
+}
+
+/* Who is due a copy does not serve from the moment it hears so: what it has is older than what others took for stable,
+ * or than anything that deltas can add to. */
+void replica__note_owed(struct replica *r, struct peer *p, bool owes_copy)
+{
+    if (owes_copy && !p->owes_copy) r->copies_owed++;
+    if (!owes_copy && p->owes_copy) r->copies_owed--;
+    p->owes_copy = owes_copy;
 }
 
 /* ---- joining ---- */

@@ -76,7 +76,7 @@ static void add_replica(void *user, struct replica *replica)
     totals->ledgered += ledger_count(replica);
     totals->garbage += replica_garbage_count(replica);
     totals->replicas++;
-    totals->joining += !replica_is_serving(replica);
+    totals->joining += !replica_is_settled(replica);
     totals->marked += replica_peers_marked(replica);
 }
 

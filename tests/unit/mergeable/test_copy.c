@@ -250,6 +250,30 @@ static void test_backlog_bound_marks_and_repairs(void **state)
     world_deinit(&w);
 }
 
+/* A replica that comes back too late knows that it is due a copy before it serves again or passes for settled. */
+static void test_due_replica_is_not_settled_before_its_copy(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 2, CONFLICT_LWW, 26);
+    w.backlog_bytes_max = 60000;
+    w.segment_bytes = 128 * 1024;
+    world_start(&w);
+    world_run(&w, 1500);
+    assert_true(replica_is_settled(w.nodes[1].replica));
+    world_cut_both(&w, 0, 1);
+    fill(&w, 0, 0, 600);
+    world_run(&w, 2000);
+    world_heal(&w, 0, 1);
+    int waited = 0;
+    for (; waited < 10000 && !replica_is_settled(w.nodes[1].replica); waited++) world_run(&w, 1);
+    assert_in_range(waited, 1, 9999);
+    assert_string_equal(text_of(&w, 1, "f599"), long_value(599));
+    assert_same_everywhere(&w);
+    assert_true(replica_is_settled(w.nodes[0].replica) && replica_is_settled(w.nodes[1].replica));
+    world_deinit(&w);
+}
+
 /* S1, word for word: us writes u, receives eu's later delete; all cover the delete, apac drops it, then u arrives late
  * at apac: it must not be back. */
 static void test_s1_late_write_after_a_stable_delete(void **state)
@@ -434,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_rolled_back_replica_takes_a_new_incarnation),
         cmocka_unit_test(test_copy_amid_writes_and_crashes),
         cmocka_unit_test(test_backlog_bound_marks_and_repairs),
+        cmocka_unit_test(test_due_replica_is_not_settled_before_its_copy),
         cmocka_unit_test(test_s1_late_write_after_a_stable_delete),
         cmocka_unit_test(test_s2_no_join_before_the_end),
         cmocka_unit_test(test_cold_items_on_every_path),

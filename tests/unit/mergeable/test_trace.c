@@ -83,6 +83,7 @@ static void tell_report(struct slice body)
     }
     if (m.duplicates) buffer_append_format(&teller.out, " duplicates %llu", (unsigned long long)m.duplicates);
     if (m.flags & CLOCK_FLAG_JOINING) buffer_append_format(&teller.out, " joining");
+    if (m.flags & CLOCK_FLAG_COPY_DUE) buffer_append_format(&teller.out, ", you are due a copy");
     if (m.flags & CLOCK_FLAG_WANT_REPLY) buffer_append_format(&teller.out, " and yours?");
     clock_message_deinit(&m);
 }
