@@ -1,7 +1,8 @@
 /* store_fetch.c: objects that leave memory under the byte budget, and come back when they are wanted.
  *
  * Eviction is the CLOCK algorithm (Corbato, 1968) over the buckets of all spaces. Only what rests durably may go (R2):
- * an item whose last change is not newer than its partition's flushed position, and which is in no list.
+ * an item whose last change is not newer than its partition's flushed position, which is in no list, and whose newest
+ * value is in no batch that is not flushed.
  */
 #include "storage/store_internal.h"
 
@@ -20,7 +21,7 @@ static void sweep_item(void *user, struct store_item *item)
     struct store_space *space = sweep->space;
     uint32_t busy = ITEM_DIRTY_EVEN | ITEM_DIRTY_ODD | ITEM_FETCHING | ITEM_CHANGING | ITEM_COLD;
     if (!item->object || (item->state & busy) || !(item->state & ITEM_AT_REST)) return;
-    if (item->lsn > space->partition->flushed_lsn) return;
+    if (item->lsn > space->partition->flushed_lsn || store__item_is_unflushed(space->partition, item)) return;
     sweep->gained = true;
     if (item->state & ITEM_REFERENCED) {
         item->state &= ~(uint32_t)ITEM_REFERENCED;

@@ -37,6 +37,8 @@ enum store_item_state {
     ITEM_REFERENCED = 1 << 5, /* found since the clock hand passed */
     ITEM_REMOVED = 1 << 6,    /* out of the table, waiting for the lists that still hold it */
     ITEM_CHANGING = 1 << 7,   /* between store_will_change() and store_changed(): its bytes are not accounted */
+    ITEM_ROUND_SHIFT = 8,     /* the bits above: the round, modulo, in which it was last encoded */
+    ITEM_ROUND_MASK = (1 << 24) - 1,
 };
 
 /* One cache line. Items are found by comparing tags, and only those that match are touched. A full bucket that needs
@@ -125,6 +127,7 @@ struct store_partition {
     uint64_t written_lsn; /* given to the key-value store */
     uint64_t written_sequence;
     uint64_t flushed_lsn;
+    uint32_t written_round, flushed_round;
     uint64_t batch_items;      /* of the batch being made */
     uint64_t item_bytes_guess; /* what one takes in a batch, by the last one */
 };
@@ -190,6 +193,19 @@ static inline uint32_t store__dirty_mark(const struct store_partition *partition
 static inline uint32_t store__saving_mark(const struct store_partition *partition)
 {
     return partition->round & 1 ? ITEM_DIRTY_EVEN : ITEM_DIRTY_ODD;
+}
+
+static inline void store__item_set_round(struct store_item *item, uint32_t round)
+{
+    item->state = (item->state & ((1u << ITEM_ROUND_SHIFT) - 1)) | round << ITEM_ROUND_SHIFT;
+}
+
+/* Is the item's newest value in a batch that no flush covers yet? Its position can't tell: a change that is not logged
+ * keeps it. */
+static inline bool store__item_is_unflushed(const struct store_partition *partition, const struct store_item *item)
+{
+    uint32_t age = (partition->round - (item->state >> ITEM_ROUND_SHIFT)) & ITEM_ROUND_MASK;
+    return age < partition->round - partition->flushed_round;
 }
 
 static inline size_t store__item_bytes(const struct store_item *item)

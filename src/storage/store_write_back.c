@@ -155,6 +155,7 @@ void store__encode_item(struct store_space *space, struct store_item *item)
     kv_batch_put(&partition->request->kv.batch, buffer_slice(&store->key), buffer_slice(&store->value));
     item->state &= ~store__saving_mark(partition);
     item->state |= ITEM_AT_REST;
+    store__item_set_round(item, partition->round);
 }
 
 /* One step of the oldest unfinished batch. Returns false when there is nothing more to encode. */
@@ -277,6 +278,7 @@ static void on_written_back(struct store_request *request)
     partition->request = NULL;
     partition->written_lsn = partition->applied_lsn;
     partition->written_sequence = request->sequence;
+    partition->written_round = partition->round;
 }
 
 static void on_flushed(struct store *store, struct store_request *request)
@@ -286,7 +288,9 @@ static void on_flushed(struct store *store, struct store_request *request)
         store->flushed_sequence = request->sequence;
         for (struct list_node *n = store->partitions.head.next; n != &store->partitions.head; n = n->next) {
             struct store_partition *partition = CONTAINER_OF(n, struct store_partition, node);
-            if (partition->written_sequence <= store->flushed_sequence) partition->flushed_lsn = partition->written_lsn;
+            if (partition->written_sequence > store->flushed_sequence) continue;
+            partition->flushed_lsn = partition->written_lsn;
+            partition->flushed_round = partition->written_round;
         }
         store->hand_stopped = false;
     } else {

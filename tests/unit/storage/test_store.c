@@ -670,6 +670,45 @@ static void test_waiters_share_a_read_and_hear_of_failure(void **state)
     memory_free(m);
 }
 
+/* A change that is not logged keeps the item's position, which was flushed long ago: its old value rests there. */
+static void test_unlogged_change_is_not_evicted_before_it_rests(void **state)
+{
+    (void)state;
+    struct model *m = memory_alloc(sizeof *m);
+    model_init(m, 16, 1);
+    m->lsn = 1;
+    m->ops[0] = (struct op){0, SPACE_DATA, 3, 1};
+    apply(m, &m->ops[0], 1);
+    settle(m);
+    while (store_work(m->store, 100)) {}
+    char text[32];
+    struct store_space *space = store_partition_space(m->partitions[0], SPACE_DATA);
+    struct store_item *item = store_find(space, key_of(3, text), hash_of(3));
+    store_fetch(space, item, count_answer, NULL);
+    complete_one(m);
+    store_will_change(space, item, item->lsn);
+    store_changed(space, item);
+    m->kv.full = true;
+    assert_true(store_write_back(m->partitions[0], m->lsn));
+    for (int i = 0; i < 5; i++) {
+        while (store_work(m->store, 100)) {}
+        while (complete_one(m)) {}
+    }
+    assert_false(store_item_is_cold(item));
+    m->kv.full = false;
+    m->now_ns += 2 * STORE_RETRY_NS;
+    store_tick(m->store, m->now_ns);
+    while (complete_one(m)) {}
+    while (store_work(m->store, 100)) {}
+    assert_false(store_item_is_cold(item)); /* written, not flushed */
+    store_flush(m->store);
+    while (complete_one(m)) {}
+    for (int i = 0; i < 5; i++) (void)store_work(m->store, 100);
+    assert_true(store_item_is_cold(item));
+    model_deinit(m);
+    memory_free(m);
+}
+
 static void test_nothing_is_submitted_ahead_of_the_log(void **state)
 {
     (void)state;
@@ -755,6 +794,7 @@ int main(void)
         cmocka_unit_test(test_memory_account_returns_to_where_it_was),
         cmocka_unit_test(test_account_of_a_dropped_partition_is_zero),
         cmocka_unit_test(test_written_is_not_flushed),
+        cmocka_unit_test(test_unlogged_change_is_not_evicted_before_it_rests),
         cmocka_unit_test(test_system_records),
         cmocka_unit_test(test_a_foreign_or_newer_store_is_refused),
         cmocka_unit_test(test_dropped_partition_is_gone),
