@@ -108,6 +108,7 @@ static struct client *client_new(struct shard *s, uint64_t id, const char *addre
 void client__free(struct client *c)
 {
     pubsub__forget(c);
+    ordered__multi_free(c);
     if (list_node_is_linked(&c->output)) list_remove(&c->output);
     if (list_node_is_linked(&c->blocked_node)) list_remove(&c->blocked_node);
     for (uint32_t i = 0; i < c->marks_count; i++) {

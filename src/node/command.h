@@ -32,6 +32,7 @@ enum command_scope {
     SCOPE_KEYS_ARRAY, /* many keys, split per key, array of replies in order: MGET */
     SCOPE_KEYS_SUM,   /* many keys, sum of integers: DEL, UNLINK, EXISTS, TOUCH */
     SCOPE_KEYS_OK,    /* key value pairs, OK when all are: MSET */
+    SCOPE_ORDERED,    /* about requests on ordered tables: IDEMPOTENT, OUTCOME, MULTI, EXEC, ... */
     SCOPE_KEYSPACE,   /* this region's nodes and shards, gathered: SCAN, KEYS, DBSIZE, RANDOMKEY */
     SCOPE_ENTRY,      /* the conflict id at args[key_first], which names table and partition: CONFLICTS SHOW, RESTORE */
 };
@@ -90,7 +91,7 @@ struct command_group {
 };
 extern const struct command_group node_commands_string, node_commands_counter, node_commands_hash, node_commands_set,
     node_commands_key, node_commands_connection, node_commands_table, node_commands_conflict, node_commands_topology,
-    node_commands_fault, node_commands_pubsub, node_commands_list, node_commands_zset;
+    node_commands_fault, node_commands_pubsub, node_commands_list, node_commands_zset, node_commands_ordered;
 
 const struct command *command_find(const struct slice *args,
                                    size_t args_count); /* NULL: unknown; resolves subcommands */

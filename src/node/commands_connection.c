@@ -340,6 +340,7 @@ static enum command_result on_reset(struct request *request)
 {
     struct client *c = request->client;
     pubsub__forget(c);
+    ordered__multi_free(c);
     c->resp_version = 2;
     c->name[0] = '\0';
     resp_write_simple(request->reply, "RESET");

@@ -138,9 +138,8 @@ static struct table_slot *client_table(struct client *c, struct slice key)
 static enum dispatched on_ordered(struct client *c, const struct command *command, const struct resp_request *words,
                                   struct partition_slot *slot)
 {
-    if (ordered__on_key(c, command, words, slot)) return DISPATCHED;
-    client__block(c, BLOCK_ORDER);
-    return DISPATCH_PARKED;
+    struct ordered_ask ask = {ORDERED_COMMAND, slice_of(NULL, 0), c->resp_version, words->args, words->args_count};
+    return ordered__on_key(c, command, &ask, slot);
 }
 
 static enum dispatched on_key(struct client *c, const struct command *command, const struct resp_request *words)
@@ -265,6 +264,12 @@ static bool is_refused(struct client *c, const struct command *command, const st
     return false;
 }
 
+/* What is not queued between MULTI and EXEC. */
+static bool runs_inside_multi(const struct command *command)
+{
+    return command->scope == SCOPE_ORDERED || strcmp(command->name, "reset") == 0 || strcmp(command->name, "quit") == 0;
+}
+
 enum dispatched dispatch__request(struct client *c, const struct resp_request *words)
 {
     const struct command *command = command_find(words->args, words->args_count);
@@ -272,11 +277,20 @@ enum dispatched dispatch__request(struct client *c, const struct resp_request *w
         client__replied(c, 0);
         return DISPATCHED;
     }
-    if (is_refused(c, command, words)) return refuse(c);
+    bool queues = UNLIKELY(c->multi != NULL) && ordered__multi_is_open(c);
+    if (is_refused(c, command, words)) {
+        if (queues) ordered__multi_abort(c);
+        return refuse(c);
+    }
+    if (queues && !runs_inside_multi(command)) {
+        ordered__multi_queue(c, words);
+        return DISPATCHED;
+    }
     c->last_command = command;
     c->shard->statistics.commands++;
     switch (command->scope) {
     case SCOPE_KEY: return on_key(c, command, words);
+    case SCOPE_ORDERED: return ordered__command(c, command, words);
     case SCOPE_KEYS_SUM:
     case SCOPE_KEYS_OK:
         if (!command_has_many_keys(command, words->args_count)) return on_key(c, command, words);

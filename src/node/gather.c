@@ -6,8 +6,8 @@
 
 /* ---- the keyspace: one step in one place ---- */
 
-/* Payload of CALL_KEYSPACE: kind u8, items, match_all u8, pattern, any_type u8, type u8, hash u64 to go on from.
- * Answer: ended u8, hash u64 to go on from, count, keys (the rest). */
+/* Payload of CALL_KEYSPACE: kind u8, items, match_all u8, pattern, any_type u8, type u8, value type u8, hash u64 to go
+ * on from. Answer: ended u8, hash u64 to go on from, count, keys (the rest). */
 static void write_question(struct buffer *b, const struct keyspace_query *query, uint64_t hash)
 {
     write_u8(b, (uint8_t)query->kind);
@@ -16,6 +16,7 @@ static void write_question(struct buffer *b, const struct keyspace_query *query,
     write_bytes(b, query->pattern);
     write_u8(b, query->any_type);
     write_u8(b, (uint8_t)query->type);
+    write_u8(b, (uint8_t)query->value_type);
     write_u64(b, hash);
 }
 
@@ -27,24 +28,26 @@ static bool read_question(struct slice payload, struct keyspace_query *query, ui
     query->match_all = read_u8(&r);
     query->pattern = read_bytes(&r);
     query->any_type = read_u8(&r);
-    uint8_t type = read_u8(&r);
+    uint8_t type = read_u8(&r), value_type = read_u8(&r);
     *out_hash = read_u64(&r);
-    if (!reader_finished(&r) || kind > KEYSPACE_RANDOMKEY || type > OBJECT_SET) return false;
+    if (!reader_finished(&r) || kind > KEYSPACE_RANDOMKEY || type > OBJECT_SET || value_type > VALUE_ZSET) return false;
     if (items == 0 || items > KEYSPACE_STEP_ITEMS_MAX) return false;
     query->kind = (enum keyspace_kind)kind;
     query->items_max = (uint32_t)items;
     query->type = (enum object_type)type;
+    query->value_type = (enum value_type)value_type;
     return true;
 }
 
 static void scan_place(struct shard *s, const struct partition_slot *slot, const struct keyspace_query *query,
                        uint64_t hash, struct keyspace_answer *answer)
 {
+    struct keyspace_place place = {slot->replica, slot->group ? group_machine(slot->group) : NULL};
     switch (query->kind) {
     case KEYSPACE_SCAN:
-    case KEYSPACE_KEYS: keyspace_scan(slot->replica, query, hash, s->now, answer); return;
-    case KEYSPACE_DBSIZE: keyspace_count(slot->replica, hash, s->now, answer); return;
-    case KEYSPACE_RANDOMKEY: keyspace_random(slot->replica, &s->prng, s->now, answer); return;
+    case KEYSPACE_KEYS: keyspace_scan(place, query, hash, s->now, answer); return;
+    case KEYSPACE_DBSIZE: keyspace_count(place, hash, s->now, answer); return;
+    case KEYSPACE_RANDOMKEY: keyspace_random(place, &s->prng, s->now, answer); return;
     }
     PANIC("keyspace query of kind %d", (int)query->kind);
 }
@@ -62,7 +65,7 @@ void gather__serve_keyspace(struct task *task)
     uint64_t hash;
     struct keyspace_answer answer = {0};
     struct buffer keys;
-    if (!task->slot || !task->slot->replica || !read_question(task->payload, &query, &hash)) {
+    if (!task->slot || !(task->slot->replica || task->slot->group) || !read_question(task->payload, &query, &hash)) {
         task__finish(task); /* an empty answer: the asker takes it as none */
         return;
     }

@@ -239,6 +239,13 @@ static bool is_under_way(const struct keys_work *w)
     return false;
 }
 
+/* A request on an ordered table finds its leader by itself, as a task here. */
+static struct target target_of(struct task *task, const struct partition_slot *slot)
+{
+    if (slot->table->table.contract.engine == ENGINE_MERGEABLE) return route__target(task->shard, slot);
+    return (struct target){TARGET_HERE, task->shard->config.node, task->shard->config.shard};
+}
+
 static const struct slice *words_of(const struct task *task, size_t i)
 {
     return &task->args[task->command->key_first + i * task->command->key_step];
@@ -254,7 +261,7 @@ static size_t bytes_of(const struct task *task, size_t i)
 static void part_send(struct task *task, struct part *part)
 {
     struct keys_work *w = task->work;
-    struct target target = route__target(task->shard, part->slot);
+    struct target target = target_of(task, part->slot);
     part->state = PART_SENT;
     if (target.kind == TARGET_NONE) {
         struct buffer error;
@@ -465,7 +472,7 @@ static bool start_key(struct task *task, size_t i)
     }
     if (LIKELY(slot->replica && replica_is_serving(slot->replica))) return run_key(task, i, slot, key_hash);
     bool from_node = task->origin == TASK_OF_CALL && task->call_node != s->config.node; /* R1: no second hop */
-    if (from_node || route__target(s, slot).kind == TARGET_NONE) {
+    if (from_node || target_of(task, slot).kind == TARGET_NONE) {
         buffer_clear(&w->one);
         route__unavailable(s, slot, &w->one);
         take_reply(task, i, buffer_slice(&w->one));

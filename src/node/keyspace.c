@@ -48,6 +48,7 @@ static bool parse_scan(const struct slice *args, size_t args_count, struct keysp
     if (options.has_type) {
         query->any_type = false;
         query->type = object_type_of_name(options.type);
+        query->value_type = value_type_of_name(options.type);
     }
     query->items_max = options.count < KEYSPACE_STEP_ITEMS_MAX ? (uint32_t)options.count : KEYSPACE_STEP_ITEMS_MAX;
     return true;
@@ -68,7 +69,7 @@ bool keyspace_query_parse(enum keyspace_kind kind, const struct slice *args, siz
 
 /* The walk of one call: where it stands and what it found. */
 struct walk {
-    struct replica *replica;
+    struct keyspace_place place;
     const struct keyspace_query *query; /* NULL: every live key */
     uint64_t now_ms;
     uint32_t items_left;   /* to visit; 0: only the rest of the prefix */
@@ -81,14 +82,36 @@ struct walk {
     struct keyspace_answer *answer;
 };
 
-static bool is_wanted(const struct walk *walk, const struct store_item *item)
+static struct store_space *space_of(struct keyspace_place place)
 {
+    return place.replica ? replica_data(place.replica) : machine_data_space(place.machine);
+}
+
+/* What an ordered table shows was durable at a majority before. */
+static uint64_t lsn_of(struct keyspace_place place, const struct store_item *item)
+{
+    return place.replica ? replica_read_lsn(place.replica, item) : 0;
+}
+
+/* Is it alive, and of the type that is asked for? */
+static bool has_type(const struct walk *walk, const struct store_item *item)
+{
+    const struct keyspace_query *query = walk->query;
+    bool any = !query || query->any_type;
+    if (walk->place.machine) {
+        enum value_type type = machine_item_type(walk->place.machine, item, 0);
+        return type != VALUE_NONE && (any || type == query->value_type);
+    }
     const struct object *object = item->object;
     enum object_type type = object_type(object, walk->now_ms);
-    if (type == OBJECT_NONE) return false;
+    return type != OBJECT_NONE && (any || type == query->type);
+}
+
+static bool is_wanted(const struct walk *walk, const struct store_item *item)
+{
     const struct keyspace_query *query = walk->query;
+    if (!has_type(walk, item)) return false;
     if (!query) return true;
-    if (!query->any_type && type != query->type) return false;
     return query->match_all || glob_match(query->pattern, store_item_key(item));
 }
 
@@ -111,7 +134,7 @@ static void stop_at_cold(struct walk *walk, struct store_item *item)
 {
     struct keyspace_answer *answer = walk->answer;
     answer->cold = item;
-    answer->cold_space = replica_data(walk->replica);
+    answer->cold_space = space_of(walk->place);
     answer->count = walk->prefix_count;
     answer->keys->length = walk->prefix_keys_length;
     walk->stopped = true;
@@ -141,7 +164,7 @@ static void visit(void *user, struct store_item *item)
         stop_at_cold(walk, item);
         return;
     }
-    raise_lsn(answer, replica_read_lsn(walk->replica, item));
+    raise_lsn(answer, lsn_of(walk->place, item));
     if (!is_cold && !is_wanted(walk, item)) return;
     answer->count++;
     if (answer->keys) write_bytes(answer->keys, store_item_key(item));
@@ -154,34 +177,33 @@ static void walk_from(struct walk *walk, uint64_t hash)
     bool more = true;
     while (more && !walk->stopped) {
         /* One item beyond the bound tells whether the last prefix is complete. */
-        more = store_scan(replica_data(walk->replica), &hash, walk->items_left + 1, visit, walk);
+        more = store_scan(space_of(walk->place), &hash, walk->items_left + 1, visit, walk);
     }
-    raise_lsn(answer, replica_read_lsn(walk->replica, NULL));
+    raise_lsn(answer, lsn_of(walk->place, NULL));
     answer->ended = !walk->stopped;
     if (walk->stopped) answer->next_hash = answer->cold ? walk->prefix : walk->prefix + PREFIX_STEP;
 }
 
-void keyspace_scan(struct replica *replica, const struct keyspace_query *query, uint64_t hash, struct replica_now now,
-                   struct keyspace_answer *out)
+void keyspace_scan(struct keyspace_place place, const struct keyspace_query *query, uint64_t hash,
+                   struct replica_now now, struct keyspace_answer *out)
 {
     ASSERT(out->keys != NULL && query->items_max > 0);
     *out = (struct keyspace_answer){.keys = out->keys};
     struct walk walk = {
-        .replica = replica, .query = query, .now_ms = now.wall_ms, .items_left = query->items_max, .answer = out};
+        .place = place, .query = query, .now_ms = now.wall_ms, .items_left = query->items_max, .answer = out};
     walk_from(&walk, hash);
 }
 
-void keyspace_count(struct replica *replica, uint64_t hash, struct replica_now now, struct keyspace_answer *out)
+void keyspace_count(struct keyspace_place place, uint64_t hash, struct replica_now now, struct keyspace_answer *out)
 {
     *out = (struct keyspace_answer){0};
-    if (hash == 0 && replica_garbage_count(replica) == 0) {
-        *out = (struct keyspace_answer){.ended = true,
-                                        .count = store_space_count(replica_data(replica)),
-                                        .wait_lsn = replica_read_lsn(replica, NULL)};
+    bool has_garbage = place.replica && replica_garbage_count(place.replica) > 0;
+    if (hash == 0 && !has_garbage) {
+        *out = (struct keyspace_answer){
+            .ended = true, .count = store_space_count(space_of(place)), .wait_lsn = lsn_of(place, NULL)};
         return;
     }
-    struct walk walk = {
-        .replica = replica, .now_ms = now.wall_ms, .items_left = KEYSPACE_STEP_ITEMS_MAX, .answer = out};
+    struct walk walk = {.place = place, .now_ms = now.wall_ms, .items_left = KEYSPACE_STEP_ITEMS_MAX, .answer = out};
     walk_from(&walk, hash);
 }
 
@@ -202,7 +224,8 @@ static void keep_one(struct buffer *keys, uint64_t count, struct prng *prng)
     keys->length = length;
 }
 
-void keyspace_random(struct replica *replica, struct prng *prng, struct replica_now now, struct keyspace_answer *out)
+void keyspace_random(struct keyspace_place place, struct prng *prng, struct replica_now now,
+                     struct keyspace_answer *out)
 {
     /* Few items at a time: the first run that has a live key decides, and one of its keys is drawn. A run that meets
      * the end goes on at the beginning, else keys near the end would have hardly any chance. */
@@ -212,7 +235,7 @@ void keyspace_random(struct replica *replica, struct prng *prng, struct replica_
     uint64_t start = prng_u64(prng) & ~PREFIX_LOW_BITS, hash = start;
     bool wrapped = false;
     for (uint32_t visited = 0; visited < KEYSPACE_STEP_ITEMS_MAX; visited += RUN_ITEMS) {
-        struct walk walk = {.replica = replica,
+        struct walk walk = {.place = place,
                             .now_ms = now.wall_ms,
                             .items_left = RUN_ITEMS,
                             .hash_end = wrapped ? start : 0,

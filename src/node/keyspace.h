@@ -21,6 +21,7 @@
 
 #include "base/prng.h"
 #include "node/command.h"
+#include "ordered/machine.h"
 
 enum {
     KEYSPACE_STEP_ITEMS_MAX = 4096,        /* visited by one call, whatever COUNT says: about a millisecond */
@@ -46,7 +47,8 @@ struct keyspace_query {
     bool match_all;              /* no pattern, or "*" */
     struct slice pattern;        /* borrows from the arguments */
     bool any_type;
-    enum object_type type; /* OBJECT_NONE: a type that no key has */
+    enum object_type type;      /* OBJECT_NONE: a type that no key has */
+    enum value_type value_type; /* the same in ordered tables */
 };
 
 /* The error that Redis would give, without '-', in *out_error on false. */
@@ -54,6 +56,12 @@ MUST_USE bool keyspace_query_parse(enum keyspace_kind kind, const struct slice *
                                    struct keyspace_query *out_query, const char **out_error);
 
 /* ---- one replica's part; `hash` is where to begin ---- */
+
+/* One of the two: a replica of a mergeable table, or the state of a group's member as far as it has applied. */
+struct keyspace_place {
+    struct replica *replica;
+    struct machine *machine;
+};
 
 struct keyspace_answer {
     bool ended;          /* the replica is done; else go on from `next_hash` */
@@ -67,16 +75,17 @@ struct keyspace_answer {
 
 /* Visit up to items_max items. `keys` is appended to; everything else in *out is set. When nothing was found before a
  * cold item, fetch it and call again; else the client may have what is there. */
-void keyspace_scan(struct replica *replica, const struct keyspace_query *query, uint64_t hash, struct replica_now now,
-                   struct keyspace_answer *out);
+void keyspace_scan(struct keyspace_place place, const struct keyspace_query *query, uint64_t hash,
+                   struct replica_now now, struct keyspace_answer *out);
 
 /* DBSIZE. Exact and at once for a replica without garbage; else its items are visited, in steps as above. A cold item
  * counts as a key. As in Redis, what has expired counts until it is removed or, in a visit, seen to be expired. */
-void keyspace_count(struct replica *replica, uint64_t hash, struct replica_now now, struct keyspace_answer *out);
+void keyspace_count(struct keyspace_place place, uint64_t hash, struct replica_now now, struct keyspace_answer *out);
 
 /* One live key, any of them with a fair chance (gaps between hashes differ, runs of many gaps hardly), in `keys`; count
  * 0 when no key was found within the step's bound or none is there. */
-void keyspace_random(struct replica *replica, struct prng *prng, struct replica_now now, struct keyspace_answer *out);
+void keyspace_random(struct keyspace_place place, struct prng *prng, struct replica_now now,
+                     struct keyspace_answer *out);
 
 /* ---- the client's side; gather.c implements it ---- */
 

@@ -33,10 +33,28 @@ enum {
     ORDERED_SILENT_MS = 1000,      /* without a beat a node counts as lost */
 };
 
+enum ordered_job {
+    ORDERED_COMMAND,
+    ORDERED_OUTCOME, /* of `id`; args: a key of its group */
+    ORDERED_CANCEL,  /* the same, after an entry that cancels it */
+    ORDERED_VERSION, /* of the key in args */
+    ORDERED_MULTI,   /* args as ordered_multi.c says */
+};
+
+struct ordered_ask { /* what is asked of a group; borrowed */
+    enum ordered_job job;
+    struct slice id; /* idempotency id; empty: none */
+    int resp_version;
+    const struct slice *args;
+    size_t args_count;
+};
+
 struct ordered_task {      /* what a task on an ordered table keeps */
     struct list_node node; /* in ordered.parked */
     uint64_t arrival;      /* its place among all of the shard; 0: not looked at yet */
     uint64_t deadline_ns;  /* for finding a leader */
+    enum ordered_job job;
+    struct slice id; /* in the task's arena */
     bool writes;
     bool through_log; /* a read whose connection has requests under way: an entry keeps its place among them */
     bool is_counted;  /* in client.ordered_reads */
@@ -83,11 +101,14 @@ MUST_USE enum status ordered__start(struct partition_slot *slot);
 void ordered__drop(struct partition_slot *slot);
 
 /* ordered_request.c */
-/* A client's command on keys of one partition of an ordered table. False: the client waits for its earlier reads. */
-MUST_USE bool ordered__on_key(struct client *c, const struct command *command, const struct resp_request *words,
-                              struct partition_slot *slot);
 void ordered__run(struct task *task);   /* its slot is of an ordered table */
 void ordered__serve(struct task *task); /* CALL_ORDERED */
+/* Into the log of the group here. GROUP_DONE: the task, or else the client's mark, gets the reply. */
+enum group_outcome ordered__propose(struct partition_slot *slot, struct task *task, uint64_t client, uint64_t mark,
+                                    const struct ordered_ask *ask);
+/* From the state here, when the group has said READY. */
+MUST_USE enum machine_result ordered__read(struct partition_slot *slot, const struct ordered_ask *ask,
+                                           struct arena *arena, struct buffer *reply, struct machine_answer *answer);
 void ordered__done(void *user, uint64_t token, enum group_outcome outcome, struct buffer *reply);
 void ordered__look_at_parked(struct shard *s);
 void ordered__check_deadlines(struct shard *s);
@@ -100,8 +121,7 @@ enum ordered_keys {
 };
 enum ordered_keys ordered__keys(struct shard *s, const struct command *command, const struct slice *args,
                                 size_t args_count, struct partition_slot **out_slot);
-bool ordered__is_one_group(struct shard *s, const struct machine_command *command, const struct slice *args,
-                           size_t args_count, const struct partition_slot *slot);
+bool ordered__is_one_group(struct shard *s, const struct ordered_ask *ask, const struct partition_slot *slot);
 void ordered__reply_several_groups(const char *name, struct buffer *reply);
 
 /* ordered_error.c */

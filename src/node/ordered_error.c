@@ -109,7 +109,8 @@ void ordered__reply_unknown(struct partition_slot *slot, uint64_t term, uint64_t
         &text, "UNKNOWN the write is in the leader's log and was not confirmed in time: table '%s' position %llu.%llu",
         slot->table->table.name, (unsigned long long)term, (unsigned long long)index);
     if (slot->group) append_who(slot, &text);
-    buffer_append_format(&text, "; it may or may not be done: read before you repeat it");
+    buffer_append_format(&text,
+                         "; it may or may not be done: ask OUTCOME if it had an id, else read before you repeat it");
     finish(&text, reply);
 }
 

@@ -26,11 +26,36 @@ static void look_at_argument(void *user, size_t index)
     look(places, places->args[index]);
 }
 
-bool ordered__is_one_group(struct shard *s, const struct machine_command *command, const struct slice *args,
-                           size_t args_count, const struct partition_slot *slot)
+static void look_at_command(struct places *places, const struct slice *args, size_t args_count)
 {
-    struct places places = {.shard = s, .args = args, .is_one = true};
-    machine_command_keys(command, args, args_count, look_at_argument, &places);
+    const struct machine_command *command = machine_command_find(args[0]);
+    places->args = args;
+    if (command) machine_command_keys(command, args, args_count, look_at_argument, places);
+}
+
+static void look_at_multi(struct places *places, const struct ordered_ask *ask)
+{
+    struct arena arena;
+    struct machine_entry entry = {0};
+    arena_init(&arena);
+    places->is_one = ordered__multi_entry(ask, &arena, &entry);
+    for (size_t i = 0; i < entry.commands_count; i++) {
+        look_at_command(places, entry.commands[i].args, entry.commands[i].count);
+    }
+    for (size_t i = 0; i < entry.watches_count; i++) look(places, entry.watches[i].key);
+    arena_deinit(&arena);
+}
+
+bool ordered__is_one_group(struct shard *s, const struct ordered_ask *ask, const struct partition_slot *slot)
+{
+    struct places places = {.shard = s, .is_one = true};
+    switch (ask->job) {
+    case ORDERED_COMMAND: look_at_command(&places, ask->args, ask->args_count); break;
+    case ORDERED_MULTI: look_at_multi(&places, ask); break;
+    case ORDERED_OUTCOME:
+    case ORDERED_CANCEL:
+    case ORDERED_VERSION: look(&places, ask->args[0]); break;
+    }
     return places.is_one && places.slot == slot;
 }
 

@@ -110,21 +110,28 @@ static void unpark(struct task *task)
 
 /* ---- here ---- */
 
-static void write_entry(struct partition_slot *slot, int resp_version, const struct slice *args, size_t args_count)
+/* False: a MULTI that can't be read. */
+static bool write_entry(struct partition_slot *slot, const struct ordered_ask *ask)
 {
     struct shard *s = slot->shard;
-    struct machine_args command = {args, args_count};
-    struct machine_entry entry = {.kind = MACHINE_ENTRY_COMMAND,
-                                  .time_ms = group_time_ms(slot->group, ordered__now(s->now.wall_ms, s->now.mono_ns)),
-                                  .resp_version = resp_version,
+    struct machine_args command = {ask->args, ask->args_count};
+    struct machine_entry entry = {.kind = ask->job == ORDERED_CANCEL ? MACHINE_ENTRY_CANCEL : MACHINE_ENTRY_COMMAND,
+                                  .id = ask->id,
+                                  .resp_version = ask->resp_version,
                                   .commands = &command,
-                                  .commands_count = 1};
+                                  .commands_count = ask->job == ORDERED_CANCEL ? 0 : 1};
+    struct arena arena;
+    arena_init(&arena);
+    bool can = ask->job != ORDERED_MULTI || ordered__multi_entry(ask, &arena, &entry);
+    entry.time_ms = group_time_ms(slot->group, ordered__now(s->now.wall_ms, s->now.mono_ns));
     buffer_clear(&s->ordered.entry);
-    machine_entry_write(&s->ordered.entry, &entry);
+    if (can) machine_entry_write(&s->ordered.entry, &entry);
+    arena_deinit(&arena);
+    return can;
 }
 
-static enum group_outcome propose(struct partition_slot *slot, struct task *task, uint64_t client, uint64_t mark,
-                                  int resp_version, const struct slice *args, size_t args_count)
+enum group_outcome ordered__propose(struct partition_slot *slot, struct task *task, uint64_t client, uint64_t mark,
+                                    const struct ordered_ask *ask)
 {
     struct shard *s = slot->shard;
     struct ordered_waiter *waiter = waiter_new(slot);
@@ -133,11 +140,11 @@ static enum group_outcome propose(struct partition_slot *slot, struct task *task
     waiter->task = task;
     waiter->client = client;
     waiter->mark = mark;
-    write_entry(slot, resp_version, args, args_count);
-    enum group_outcome outcome = s->ordered.entry.overflowed
-                                     ? GROUP_TOO_LARGE
-                                     : group_propose(slot->group, token, buffer_slice(&s->ordered.entry),
-                                                     ordered__now(s->now.wall_ms, s->now.mono_ns), &term, &index);
+    enum group_outcome outcome = GROUP_TOO_LARGE;
+    if (write_entry(slot, ask) && !s->ordered.entry.overflowed) {
+        outcome = group_propose(slot->group, token, buffer_slice(&s->ordered.entry),
+                                ordered__now(s->now.wall_ms, s->now.mono_ns), &term, &index);
+    }
     ordered__touched(slot);
     waiter = waiter_find(s, token); /* it may have ended within the call */
     if (waiter && outcome != GROUP_DONE) waiter_free(s, waiter);
@@ -153,23 +160,71 @@ static bool shows_time_left(const struct slice word)
     return slice_is_word(word, "ttl") || slice_is_word(word, "pttl");
 }
 
-/* READY was said: the reply, or false with what is cold or locked. Expiry is the log's: only the time left is shown by
- * the clock. */
-static enum machine_result read_now(struct partition_slot *slot, int resp_version, const struct slice *args,
-                                    size_t args_count, struct arena *arena, struct buffer *reply,
-                                    struct machine_answer *answer)
+/* Expiry is the log's: only the time left is shown by the clock. */
+static enum machine_result read_command(struct partition_slot *slot, const struct ordered_ask *ask, struct arena *arena,
+                                        struct buffer *reply, struct machine_answer *answer)
 {
-    struct shard *s = slot->shard;
-    struct machine *machine = group_machine(slot->group);
-    uint64_t now_ms = shows_time_left(args[0]) ? s->now.wall_ms : 0;
-    return machine_read(machine, now_ms, resp_version, args, args_count, arena, reply, answer);
+    uint64_t now_ms = shows_time_left(ask->args[0]) ? slot->shard->now.wall_ms : 0;
+    return machine_read(group_machine(slot->group), now_ms, ask->resp_version, ask->args, ask->args_count, arena, reply,
+                        answer);
+}
+
+static enum machine_result read_version(struct partition_slot *slot, const struct ordered_ask *ask,
+                                        struct buffer *reply, struct machine_answer *answer)
+{
+    uint64_t version = 0;
+    enum machine_result result = machine_key_version(group_machine(slot->group), 0, ask->args[0], &version, answer);
+    if (result == MACHINE_DONE) resp_write_integer(reply, (int64_t)version);
+    return result;
+}
+
+static enum machine_result read_outcome(struct partition_slot *slot, const struct ordered_ask *ask,
+                                        struct buffer *reply, struct machine_answer *answer)
+{
+    static const char *const names[] = {
+        [OUTCOME_UNKNOWN] = "unknown", [OUTCOME_DONE] = "done", [OUTCOME_CANCELLED] = "cancelled"};
+    struct buffer given;
+    buffer_init(&given, CLIENT_REPLY_BYTES_MAX);
+    enum machine_result result =
+        machine_outcome(group_machine(slot->group), ask->id, ask->resp_version, &given, answer);
+    if (result == MACHINE_DONE) {
+        resp_write_map(reply, ask->resp_version, 2);
+        resp_write_bulk(reply, SLICE_LITERAL("state"));
+        resp_write_bulk(reply, slice_of_string(names[answer->outcome]));
+        resp_write_bulk(reply, SLICE_LITERAL("reply"));
+        if (answer->outcome == OUTCOME_DONE) {
+            buffer_append_slice(reply, buffer_slice(&given));
+        } else {
+            resp_write_null(reply, ask->resp_version);
+        }
+    }
+    buffer_deinit(&given);
+    return result;
+}
+
+enum machine_result ordered__read(struct partition_slot *slot, const struct ordered_ask *ask, struct arena *arena,
+                                  struct buffer *reply, struct machine_answer *answer)
+{
+    switch (ask->job) {
+    case ORDERED_COMMAND: return read_command(slot, ask, arena, reply, answer);
+    case ORDERED_VERSION: return read_version(slot, ask, reply, answer);
+    case ORDERED_OUTCOME:
+    case ORDERED_CANCEL: return read_outcome(slot, ask, reply, answer);
+    case ORDERED_MULTI: break;
+    }
+    PANIC("job %d reads nothing", (int)ask->job);
+}
+
+static struct ordered_ask ask_of(const struct task *task)
+{
+    return (struct ordered_ask){task->ordered.job, task->ordered.id, task->resp_version, task->args, task->args_count};
 }
 
 static void read_for_task(struct task *task)
 {
     struct machine_answer answer = {0};
-    switch (
-        read_now(task->slot, task->resp_version, task->args, task->args_count, &task->arena, &task->reply, &answer)) {
+    struct ordered_ask what = ask_of(task);
+    switch (ordered__read(task->slot, &what, &task->arena, &task->reply, &answer)) {
     case MACHINE_DONE: task__finish(task); return;
     case MACHINE_COLD:
         task->state = TASK_COLD;
@@ -216,7 +271,9 @@ void ordered__done(void *user, uint64_t token, enum group_outcome outcome, struc
     if (!found) return; /* its time was over */
     struct ordered_waiter waiter = *found;
     waiter_free(s, found);
-    if (outcome == GROUP_DONE) {
+    if (outcome == GROUP_DONE && waiter.task && waiter.task->ordered.job == ORDERED_CANCEL) {
+        read_for_task(waiter.task);
+    } else if (outcome == GROUP_DONE) {
         end_waiting(s, &waiter, reply);
     } else if (outcome == GROUP_LOST) {
         ordered__reply_unknown(slot, waiter.term, waiter.index, reply);
@@ -302,6 +359,8 @@ static void ask(struct task *task, struct target target)
 {
     struct buffer *payload = call__begin(task->shard, task->slot, CALL_ORDERED);
     write_u8(payload, task->ordered.through_log ? ASK_THROUGH_LOG : 0);
+    write_u8(payload, (uint8_t)task->ordered.job);
+    write_bytes(payload, task->ordered.id);
     forward__write_command(payload, task->resp_version, task->args, task->args_count);
     task->part_done = answered;
     task->ordered.asked_node = target.node;
@@ -319,7 +378,8 @@ static void attempt(struct task *task)
     bool is_entry = task->ordered.writes || task->ordered.through_log;
     task->state = TASK_WORKING;
     if (leads && is_entry) {
-        enum group_outcome outcome = propose(slot, task, 0, 0, task->resp_version, task->args, task->args_count);
+        struct ordered_ask what = ask_of(task);
+        enum group_outcome outcome = ordered__propose(slot, task, 0, 0, &what);
         if (outcome != GROUP_DONE) on_refusal(task, outcome);
     } else if (slot->group && !is_entry) {
         ask_to_read(task);
@@ -337,15 +397,20 @@ static void attempt(struct task *task)
 
 static bool is_refused(struct task *task)
 {
-    const struct machine_command *command = machine_command_find(task->args[0]);
-    if (!machine_command_check(command, task->args, task->args_count, &task->reply)) return true;
-    task->ordered.writes = command->flags & MACHINE_WRITES;
-    if (ordered__is_one_group(task->shard, command, task->args, task->args_count, task->slot)) return false;
+    struct ordered_ask what = ask_of(task);
+    bool several = !ordered__is_one_group(task->shard, &what, task->slot), reads = false;
+    if (task->ordered.job == ORDERED_COMMAND) {
+        const struct machine_command *command = machine_command_find(task->args[0]);
+        if (!machine_command_check(command, task->args, task->args_count, &task->reply)) return true;
+        reads = !(command->flags & MACHINE_WRITES);
+    }
+    task->ordered.writes = !reads && task->ordered.job != ORDERED_OUTCOME && task->ordered.job != ORDERED_VERSION;
+    if (!several) return false;
     if (task->origin == TASK_OF_CALL) {
         resp_write_error(&task->reply, "UNAVAILABLE the nodes do not agree yet which table the key belongs to; nothing "
                                        "was done, try again");
     } else {
-        ordered__reply_several_groups(command->name, &task->reply);
+        ordered__reply_several_groups("the command", &task->reply);
     }
     return true;
 }
@@ -413,96 +478,22 @@ void ordered__look_at_parked(struct shard *s)
     }
 }
 
-/* ---- ways in ---- */
-
-/* The leader's lease lets it answer at once. False: it needs a task. */
-static bool read_for_client(struct client *c, const struct resp_request *words, struct partition_slot *slot)
-{
-    struct shard *s = c->shard;
-    struct machine_answer answer = {0};
-    if (c->pending_count > 0 || !group_read_at_once(slot->group, ordered__now(s->now.wall_ms, s->now.mono_ns)))
-        return false;
-    size_t before = c->out.length;
-    enum machine_result result =
-        read_now(slot, c->resp_version, words->args, words->args_count, &c->arena, &c->out, &answer);
-    ASSERT(result == MACHINE_DONE || c->out.length == before);
-    if (result == MACHINE_DONE) client__replied(c, 0);
-    return result == MACHINE_DONE;
-}
-
-static bool client_is_refused(struct client *c, const struct command *command, const struct machine_command *own,
-                              const struct resp_request *words, struct partition_slot *slot)
-{
-    if (!own) {
-        ordered__reply_not_for_ordered(slot, command, &c->out);
-        return true;
-    }
-    if (!machine_command_check(own, words->args, words->args_count, &c->out)) return true;
-    bool one_key = own->numkeys_at == 0 && own->key_first == own->key_last;
-    if (one_key || ordered__is_one_group(c->shard, own, words->args, words->args_count, slot)) return false;
-    ordered__reply_several_groups(own->name, &c->out);
-    return true;
-}
-
-/* Its way is a task: it waits for a leader, for another node, or for what is cold. */
-static void run_for_client(struct client *c, const struct command *command, const struct resp_request *words,
-                           struct partition_slot *slot, uint64_t mark, bool writes)
-{
-    struct shard *s = c->shard;
-    if (s->tasks_count >= TASKS_MAX) {
-        struct buffer reply;
-        buffer_init(&reply, CLIENT_REPLY_BYTES_MAX);
-        ordered__reply_failure(slot, GROUP_BUSY, &reply);
-        client__finish(s, c->id, mark, &reply, 0);
-        buffer_deinit(&reply);
-        return;
-    }
-    struct task *task = task__new(s, TASK_OF_CLIENT);
-    task->command = command;
-    task->resp_version = c->resp_version;
-    task->client = c->id;
-    task->mark = mark;
-    task->slot = slot;
-    task->ordered.through_log = !writes && c->pending_count > 1; /* one is its own */
-    task->ordered.is_counted = !writes && !task->ordered.through_log;
-    c->ordered_reads += task->ordered.is_counted;
-    task__set_args(task, words->args, words->args_count);
-    ordered__run(task);
-}
-
-bool ordered__on_key(struct client *c, const struct command *command, const struct resp_request *words,
-                     struct partition_slot *slot)
-{
-    const struct machine_command *own = machine_command_find(words->args[0]);
-    if (client_is_refused(c, command, own, words, slot)) {
-        c->shard->statistics.errors++;
-        client__replied(c, 0);
-        return true;
-    }
-    bool writes = own->flags & MACHINE_WRITES;
-    if (c->ordered_reads > 0 && (writes || c->pending_count > c->ordered_reads)) return false;
-    bool leads = slot->group && slot->parked_count == 0 && group_is_leader(slot->group);
-    if (leads && !writes && read_for_client(c, words, slot)) return true;
-    uint64_t mark = client__defer(c);
-    if (leads && writes &&
-        propose(slot, NULL, c->id, mark, c->resp_version, words->args, words->args_count) == GROUP_DONE) {
-        return true;
-    }
-    run_for_client(c, command, words, slot, mark, writes);
-    return true;
-}
+/* ---- a request from another node ---- */
 
 /* The words of a forwarded command, checked as if they came from a client. */
-static bool read_command(struct task *task, struct reader *r)
+static bool read_ask(struct task *task, struct reader *r)
 {
-    uint8_t flags = read_u8(r), version = read_u8(r);
+    uint8_t flags = read_u8(r), job = read_u8(r);
+    task->ordered.id = read_bytes(r);
+    uint8_t version = read_u8(r);
     uint64_t count = read_varint(r);
-    if (r->failed || flags > ASK_THROUGH_LOG || (version != 2 && version != 3)) return false;
-    if (count == 0 || count > reader_left(r)) return false;
+    if (r->failed || flags > ASK_THROUGH_LOG || job > ORDERED_MULTI || (version != 2 && version != 3)) return false;
+    if (count == 0 || count > reader_left(r) || task->ordered.id.length > MACHINE_ID_BYTES_MAX) return false;
     task->args = arena_alloc(&task->arena, count * sizeof *task->args);
     task->args_count = count;
     for (uint64_t i = 0; i < count; i++) task->args[i] = read_bytes(r);
     task->resp_version = version;
+    task->ordered.job = (enum ordered_job)job;
     task->ordered.through_log = flags & ASK_THROUGH_LOG;
     return reader_finished(r);
 }
@@ -511,12 +502,10 @@ void ordered__serve(struct task *task)
 {
     struct reader r = reader_of(task->payload);
     bool is_ordered = task->slot && task->slot->table->table.contract.engine == ENGINE_ORDERED;
-    if (!task->ordered.arrival) {
-        if (!is_ordered || !read_command(task, &r) || is_refused(task)) {
-            if (task->reply.length == 0) resp_write_error(&task->reply, "ERR malformed forwarded command");
-            task__finish(task);
-            return;
-        }
+    if (!task->ordered.arrival && (!is_ordered || !read_ask(task, &r))) {
+        resp_write_error(&task->reply, "ERR malformed forwarded command");
+        task__finish(task);
+        return;
     }
     ordered__run(task);
 }

@@ -113,9 +113,10 @@ struct client {
     uint64_t out_begin; /* stream position of out's first byte */
     struct mark *marks; /* a ring */
     uint32_t marks_capacity, marks_head, marks_count;
-    uint64_t marks_first;   /* sequence of the mark at the head */
-    uint32_t pending_count; /* marks PENDING */
-    uint32_t ordered_reads; /* of them: reads of ordered tables under way */
+    uint64_t marks_first;       /* sequence of the mark at the head */
+    uint32_t pending_count;     /* marks PENDING */
+    struct client_multi *multi; /* MULTI and WATCH; NULL: never used */
+    uint32_t ordered_reads;     /* of them: reads of ordered tables under way */
     enum block block;
     enum status cold_status; /* a fetch failed: answer with it */
     bool closing, gone, in_bytes;
@@ -386,6 +387,23 @@ bool command_is_container(struct slice word); /* it has subcommands */
 bool command_write_help(struct buffer *reply, const struct slice *args, size_t args_count);
 void dispatch__unknown(struct buffer *reply, const struct slice *args, size_t args_count);
 void dispatch__arity(struct buffer *reply, const struct command *command);
+
+/* ordered_client.c: DISPATCH_PARKED where the client waits for earlier requests. */
+enum dispatched ordered__on_key(struct client *c, const struct command *command, const struct ordered_ask *ask,
+                                struct partition_slot *slot);
+enum dispatched ordered__on_ask(struct client *c, const struct command *command, const struct ordered_ask *ask,
+                                struct partition_slot *slot, bool writes);
+enum dispatched ordered__command(struct client *c, const struct command *command, const struct resp_request *words);
+
+/* ordered_multi.c */
+enum dispatched ordered__multi_command(struct client *c, const struct command *command,
+                                       const struct resp_request *words);
+bool ordered__multi_is_open(const struct client *c);
+void ordered__multi_abort(struct client *c); /* a command could not be queued: EXEC will say so */
+void ordered__multi_queue(struct client *c, const struct resp_request *words);
+void ordered__multi_free(struct client *c);
+MUST_USE bool ordered__multi_entry(const struct ordered_ask *ask, struct arena *arena, struct machine_entry *out);
+enum command_result ordered__watch(struct request *request);
 
 /* route.c */
 struct table_slot *route__table(struct shard *s, struct slice key);

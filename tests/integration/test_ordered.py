@@ -102,6 +102,76 @@ class OrderedTest(cluster.TestCase):
         self.assertEqual([None] * 5 + names[5:], us.call("MGET", *names))
         self.assertEqual(16, us.call("EXISTS", names[7], *names))
 
+    def test_an_id_is_done_once_wherever_it_is_sent(self):
+        made = self.table()
+        for node in made:
+            self.assertEqual(7, node.call("IDEMPOTENT", "add-7", "INCRBY", "accounts:i", 7))
+        for node in made:
+            self.assertEqual("7", node.call("GET", "accounts:i"))
+            outcome = cluster.as_map(node.call("OUTCOME", "add-7", "KEY", "accounts:i"))
+            self.assertEqual({"state": "done", "reply": 7}, outcome)
+        us, eu, apac = made
+        self.assertEqual("unknown", cluster.as_map(us.call("OUTCOME", "late", "KEY", "accounts:i"))["state"])
+        cancelled = cluster.as_map(eu.call("OUTCOME", "late", "KEY", "accounts:i", "CANCEL"))
+        self.assertEqual("cancelled", cancelled["state"])
+        self.assert_error("UNAVAILABLE", apac.ask("IDEMPOTENT", "late", "INCRBY", "accounts:i", 7))
+        self.assertEqual("done", cluster.as_map(us.call("OUTCOME", "add-7", "KEY", "accounts:i", "CANCEL"))["state"])
+        self.assert_error("CONTRACT", us.ask("IDEMPOTENT", "x", "INCR", "users:1"))
+        self.assert_error("CONTRACT", us.ask("IDEMPOTENT", "x", "PING"))
+
+    def test_the_keyspace_shows_ordered_tables(self):
+        made = self.table()
+        us, eu, _ = made
+        names = {"accounts:s%d" % number for number in range(40)}
+        for name in names:
+            self.assertEqual("OK", us.call("SET", name, 1))
+        self.assertEqual(1, us.call("LPUSH", "accounts:list", "a"))
+        us.call("SET", "users:1", "mergeable")
+        names.add("accounts:list")
+        cluster.wait_until(lambda: names <= set(eu.call("KEYS", "accounts:*")), "eu has applied them")
+        cluster.wait_until(lambda: eu.call("KEYS", "users:*") == ["users:1"], "eu has it")
+        seen, cursor = set(), "0"
+        while True:
+            cursor, keys = eu.call("SCAN", cursor, "MATCH", "accounts:*", "COUNT", 7)
+            seen |= set(keys)
+            if cursor == "0":
+                break
+        self.assertTrue(names <= seen)
+        self.assertEqual(["accounts:list"], eu.call("SCAN", 0, "TYPE", "list", "COUNT", 4000)[1])
+        self.assertEqual(len(eu.call("KEYS", "*")), eu.call("DBSIZE"))
+        self.assertIsNotNone(eu.call("RANDOMKEY"))
+
+    def test_transactions_in_one_group(self):
+        made = self.table()
+        self.assertEqual("OK", made["eu-1"].call("TABLE", "CREATE", "one", "ENGINE", "ordered", "PARTITIONS", 1))
+        for node in made:
+            cluster.wait_until(works(node, "one:a"), "a leader")
+        for node in made:
+            connection = node.connect()
+            self.assertEqual("OK", connection.call("SET", "one:a", 10))
+            replies = connection.pipeline(("MULTI",), ("DECRBY", "one:a", 3), ("SET", "one:b", 3), ("GET", "one:a"),
+                                          ("EXEC",), ("GET", "one:b"))
+            self.assertEqual(["OK", "QUEUED", "QUEUED", "QUEUED", [7, "OK", "7"], "3"], replies)
+            self.assertEqual("OK", connection.call("WATCH", "one:a", "one:b"))
+            self.assertEqual("OK", made["apac-1"].call("SET", "one:b", "other"))
+            self.assertEqual("OK", connection.call("MULTI"))
+            self.assertEqual("QUEUED", connection.call("SET", "one:a", "never"))
+            self.assertIsNone(connection.call("EXEC"))
+            self.assertEqual("7", connection.call("GET", "one:a"))
+            self.assertEqual("OK", connection.call("WATCH", "one:a"))
+            self.assertEqual("OK", connection.call("MULTI"))
+            self.assertEqual("QUEUED", connection.call("INCR", "one:a"))
+            self.assertEqual([8], connection.call("EXEC"))
+            self.assertEqual("OK", connection.call("MULTI"))
+            self.assert_error("ERR", connection.ask("NONSENSE"))
+            self.assert_error("EXECABORT", connection.ask("EXEC"))
+            self.assertEqual("OK", connection.call("MULTI"))
+            for number in range(9):
+                self.assertEqual("QUEUED", connection.call("SET", "accounts:m%d" % number, 1))
+            self.assert_error("CONTRACT", connection.ask("EXEC"))
+            self.assert_error("ERR", connection.ask("EXEC"))
+            connection.close()
+
     def test_nothing_acknowledged_is_lost_when_nodes_are_killed(self):
         made = self.table(links={("us-east", "eu"): (5, 0), ("us-east", "apac"): (5, 0), ("eu", "apac"): (5, 0)})
         nodes = list(made)

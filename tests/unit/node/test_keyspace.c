@@ -95,6 +95,24 @@ void reply_bulk_u64(struct buffer *reply, uint64_t value)
     (void)reply, (void)value;
 }
 
+struct store_space *machine_data_space(struct machine *m)
+{
+    (void)m;
+    return NULL;
+}
+
+enum value_type machine_item_type(const struct machine *m, const struct store_item *item, uint64_t now_ms)
+{
+    (void)m, (void)item, (void)now_ms;
+    return VALUE_NONE;
+}
+
+enum value_type value_type_of_name(struct slice name)
+{
+    (void)name;
+    return VALUE_NONE;
+}
+
 /* ---- the world of one test ---- */
 
 static struct replica world;
@@ -167,6 +185,8 @@ static struct keyspace_query everything(uint32_t items_max)
     return (struct keyspace_query){.kind = KEYSPACE_SCAN, .items_max = items_max, .match_all = true, .any_type = true};
 }
 
+static const struct keyspace_place place = {.replica = &world};
+
 /* A whole scan through packed cursors; `seen[name]` counts. `between` changes the store between calls. */
 static void scan_all(const struct keyspace_query *query, uint32_t *seen, void (*between)(void))
 {
@@ -178,7 +198,7 @@ static void scan_all(const struct keyspace_query *query, uint32_t *seen, void (*
         assert_true(calls < 4 * ITEMS_MAX);
         buffer_clear(&keys);
         answer.keys = &keys;
-        keyspace_scan(&world, query, cursor.hash, now, &answer);
+        keyspace_scan(place, query, cursor.hash, now, &answer);
         assert_null(answer.cold);
         struct reader reader = reader_of(buffer_slice(&keys));
         for (uint64_t i = 0; i < answer.count; i++) seen[name_read(&reader)]++;
@@ -291,14 +311,14 @@ static void test_a_cold_item_stops_before_its_prefix(void **state)
     buffer_init(&keys, 1 << 20);
     struct keyspace_answer answer = {.keys = &keys};
     struct keyspace_query query = everything(100);
-    keyspace_scan(&world, &query, 0, now, &answer);
+    keyspace_scan(place, &query, 0, now, &answer);
     assert_int_equal(answer.count, 1); /* of the cold one's prefix nothing is told yet */
     assert_false(answer.ended);
     assert_ptr_equal(answer.cold, world.items[2]);
     assert_true(answer.next_hash == 7ull << 32);
     world.items[2]->object = &live_string;
     buffer_clear(&keys);
-    keyspace_scan(&world, &query, answer.next_hash, now, &answer);
+    keyspace_scan(place, &query, answer.next_hash, now, &answer);
     assert_int_equal(answer.count, 2);
     assert_true(answer.ended);
     assert_int_equal(answer.wait_lsn, 10);
@@ -321,7 +341,7 @@ static void test_long_keys_end_a_call(void **state)
     uint64_t found = 0, calls = 0;
     for (uint64_t hash = 0; calls == 0 || !answer.ended; hash = answer.next_hash, calls++) {
         buffer_clear(&keys);
-        keyspace_scan(&world, &query, hash, now, &answer);
+        keyspace_scan(place, &query, hash, now, &answer);
         assert_false(keys.overflowed);
         found += answer.count;
     }
@@ -337,13 +357,13 @@ static void test_counting(void **state)
         put(prng_u64(&prng), name, name % 3 ? &live_string : &dead);
     }
     struct keyspace_answer answer = {0};
-    keyspace_count(&world, 0, now, &answer);
+    keyspace_count(place, 0, now, &answer);
     assert_int_equal(answer.count, 6000); /* without garbage every item is a key */
     world.garbage = 1000;
     uint64_t sum = 0;
     uint64_t at = 0;
     do {
-        keyspace_count(&world, at, now, &answer);
+        keyspace_count(place, at, now, &answer);
         sum += answer.count;
         at = answer.next_hash;
     } while (!answer.ended);
@@ -362,7 +382,7 @@ static void test_random_reaches_every_live_key(void **state)
     for (int i = 0; i < 20000; i++) {
         buffer_clear(&keys);
         struct keyspace_answer answer = {.keys = &keys};
-        keyspace_random(&world, &prng, now, &answer);
+        keyspace_random(place, &prng, now, &answer);
         assert_int_equal(answer.count, 1);
         struct reader reader = reader_of(buffer_slice(&keys));
         seen[name_read(&reader)]++;
@@ -385,7 +405,7 @@ static void test_random_is_fair_to_few_keys(void **state)
     for (int i = 0; i < DRAWS; i++) {
         buffer_clear(&keys);
         struct keyspace_answer answer = {.keys = &keys};
-        keyspace_random(&world, &prng, now, &answer);
+        keyspace_random(place, &prng, now, &answer);
         struct reader reader = reader_of(buffer_slice(&keys));
         seen[name_read(&reader)]++;
     }
@@ -400,7 +420,7 @@ static void test_random_of_nothing(void **state)
     struct buffer keys;
     buffer_init(&keys, 1 << 20);
     struct keyspace_answer answer = {.keys = &keys};
-    keyspace_random(&world, &prng, now, &answer);
+    keyspace_random(place, &prng, now, &answer);
     assert_int_equal(answer.count, 0);
     buffer_deinit(&keys);
 }

@@ -1,0 +1,161 @@
+/* ordered_client.c: a client's commands on ordered tables: the quick ways where the leader is here, and
+ *
+ *   IDEMPOTENT id command ...     the group remembers what became of it: the same id again gets the same reply
+ *   OUTCOME id KEY key [CANCEL]   asks the key's group; CANCEL: if it has not been done, it never will be (S8)
+ */
+#include "base/memory.h"
+#include "node/shard_internal.h"
+
+static enum dispatched refuse(struct client *c)
+{
+    c->shard->statistics.errors++;
+    client__replied(c, 0);
+    return DISPATCHED;
+}
+
+/* The leader's lease lets it answer at once. False: it needs a task. */
+static bool read_at_once(struct client *c, const struct ordered_ask *ask, struct partition_slot *slot)
+{
+    struct shard *s = c->shard;
+    struct machine_answer answer = {0};
+    if (c->pending_count > 0 || !group_read_at_once(slot->group, ordered__now(s->now.wall_ms, s->now.mono_ns)))
+        return false;
+    size_t before = c->out.length;
+    enum machine_result result = ordered__read(slot, ask, &c->arena, &c->out, &answer);
+    ASSERT(result == MACHINE_DONE || c->out.length == before);
+    if (result == MACHINE_DONE) client__replied(c, 0);
+    return result == MACHINE_DONE;
+}
+
+/* Its way is a task: it waits for a leader, for another node, or for what is cold. */
+static void run_as_task(struct client *c, const struct command *command, const struct ordered_ask *ask,
+                        struct partition_slot *slot, uint64_t mark, bool writes)
+{
+    struct shard *s = c->shard;
+    if (s->tasks_count >= TASKS_MAX) {
+        struct buffer reply;
+        buffer_init(&reply, CLIENT_REPLY_BYTES_MAX);
+        ordered__reply_failure(slot, GROUP_BUSY, &reply);
+        client__finish(s, c->id, mark, &reply, 0);
+        buffer_deinit(&reply);
+        return;
+    }
+    struct task *task = task__new(s, TASK_OF_CLIENT);
+    task->command = command;
+    task->resp_version = c->resp_version;
+    task->client = c->id;
+    task->mark = mark;
+    task->slot = slot;
+    task->ordered.job = ask->job;
+    task->ordered.id = arena_copy(&task->arena, ask->id);
+    task->ordered.through_log = !writes && ask->job == ORDERED_COMMAND && c->pending_count > 1; /* one is its own */
+    task->ordered.is_counted = !writes && !task->ordered.through_log;
+    c->ordered_reads += task->ordered.is_counted;
+    task__set_args(task, ask->args, ask->args_count);
+    ordered__run(task);
+}
+
+/* DISPATCH_PARKED: it waits for the earlier reads of its connection. */
+enum dispatched ordered__on_ask(struct client *c, const struct command *command, const struct ordered_ask *ask,
+                                struct partition_slot *slot, bool writes)
+{
+    if (c->ordered_reads > 0 && (writes || c->pending_count > c->ordered_reads)) {
+        client__block(c, BLOCK_ORDER);
+        return DISPATCH_PARKED;
+    }
+    bool leads = slot->group && slot->parked_count == 0 && group_is_leader(slot->group);
+    if (leads && !writes && read_at_once(c, ask, slot)) return DISPATCHED;
+    uint64_t mark = client__defer(c);
+    bool quick = leads && writes && ask->job != ORDERED_CANCEL;
+    if (quick && ordered__propose(slot, NULL, c->id, mark, ask) == GROUP_DONE) return DISPATCHED;
+    run_as_task(c, command, ask, slot, mark, writes);
+    return DISPATCHED;
+}
+
+enum dispatched ordered__on_key(struct client *c, const struct command *command, const struct ordered_ask *ask,
+                                struct partition_slot *slot)
+{
+    const struct machine_command *own = machine_command_find(ask->args[0]);
+    if (!own) {
+        ordered__reply_not_for_ordered(slot, command, &c->out);
+        return refuse(c);
+    }
+    if (!machine_command_check(own, ask->args, ask->args_count, &c->out)) return refuse(c);
+    bool one_key = own->numkeys_at == 0 && own->key_first == own->key_last;
+    if (!one_key && !ordered__is_one_group(c->shard, ask, slot)) {
+        ordered__reply_several_groups(own->name, &c->out);
+        return refuse(c);
+    }
+    return ordered__on_ask(c, command, ask, slot, own->flags & MACHINE_WRITES);
+}
+
+/* ---- IDEMPOTENT, OUTCOME ---- */
+
+static bool takes_keys(const struct command *command)
+{
+    return command->scope == SCOPE_KEY || command->scope == SCOPE_KEYS_ARRAY || command->scope == SCOPE_KEYS_OK ||
+           command->scope == SCOPE_KEYS_SUM;
+}
+
+static bool id_is_fine(struct client *c, struct slice id)
+{
+    if (id.length > 0 && id.length <= MACHINE_ID_BYTES_MAX) return true;
+    resp_write_error_format(&c->out, "ERR an idempotency id has 1 to %d bytes", MACHINE_ID_BYTES_MAX);
+    return false;
+}
+
+static struct partition_slot *slot_of_key(struct client *c, struct slice key)
+{
+    return route__key(route__table(c->shard, key), hash_key(key));
+}
+
+static enum dispatched on_idempotent(struct client *c, const struct resp_request *words)
+{
+    struct ordered_ask ask = {ORDERED_COMMAND, words->args[1], c->resp_version, words->args + 2, words->args_count - 2};
+    const struct command *command = command_find(ask.args, ask.args_count);
+    if (!id_is_fine(c, ask.id)) return refuse(c);
+    if (!command) {
+        dispatch__unknown(&c->out, ask.args, ask.args_count);
+        return refuse(c);
+    }
+    if (!dispatch__arity_fits(command, ask.args_count)) {
+        dispatch__arity(&c->out, command);
+        return refuse(c);
+    }
+    struct partition_slot *slot = takes_keys(command) ? slot_of_key(c, ask.args[command->key_first]) : NULL;
+    if (!slot || slot->table->table.contract.engine != ENGINE_ORDERED) {
+        resp_write_error_format(&c->out,
+                                "CONTRACT IDEMPOTENT takes a command on keys of an ordered table, whose log remembers "
+                                "what became of it; '%s' here is none",
+                                command->name);
+        return refuse(c);
+    }
+    c->last_command = command;
+    return ordered__on_key(c, command, &ask, slot);
+}
+
+static enum dispatched on_outcome(struct client *c, const struct command *command, const struct resp_request *words)
+{
+    const struct slice *args = words->args;
+    bool cancels = words->args_count == 5 && slice_is_word(args[4], "cancel");
+    bool is_fine = (words->args_count == 4 || cancels) && slice_is_word(args[2], "key");
+    if (!is_fine) {
+        resp_write_error(&c->out, "ERR syntax error: OUTCOME id KEY key [CANCEL]");
+        return refuse(c);
+    }
+    if (!id_is_fine(c, args[1])) return refuse(c);
+    struct partition_slot *slot = slot_of_key(c, args[3]);
+    if (slot->table->table.contract.engine != ENGINE_ORDERED) {
+        resp_write_error(&c->out, "CONTRACT outcomes are remembered by ordered tables, and this key belongs to none");
+        return refuse(c);
+    }
+    struct ordered_ask ask = {cancels ? ORDERED_CANCEL : ORDERED_OUTCOME, args[1], c->resp_version, &args[3], 1};
+    return ordered__on_ask(c, command, &ask, slot, cancels);
+}
+
+enum dispatched ordered__command(struct client *c, const struct command *command, const struct resp_request *words)
+{
+    if (strcmp(command->name, "idempotent") == 0) return on_idempotent(c, words);
+    if (strcmp(command->name, "outcome") == 0) return on_outcome(c, command, words);
+    return ordered__multi_command(c, command, words);
+}
