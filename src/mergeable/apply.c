@@ -146,6 +146,7 @@ void replica__note_garbage_and_expiry(struct replica *r, const struct store_item
 
 void replica__apply(struct replica *r, const struct write *w, uint64_t hash, struct store_item *item, uint64_t lsn)
 {
+    if (w->stamp > r->stamp_seen) r->stamp_seen = w->stamp;
     if (w->kind == WRITE_RESTORE_MARK) {
         replica__ledger_mark(r, w, hash, lsn);
         store_meta_changed(r->partition, lsn);

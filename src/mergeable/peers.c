@@ -352,6 +352,18 @@ uint32_t replica_peers_marked(const struct replica *r)
     return count;
 }
 
+uint64_t replica_forgotten_through(const struct replica *r, uint16_t node)
+{
+    for (uint32_t i = 0; i < r->peers_count; i++) {
+        if (r->peers[i].node == node && (r->peers[i].marked || r->peers[i].copy.active)) return 0;
+    }
+    for (uint32_t i = 0; i < r->origins_count; i++) {
+        const struct delta_log *d = &r->origins[i].deltas;
+        if (r->origins[i].replica == r->id && d->first) return d->first - 1;
+    }
+    return 0;
+}
+
 uint32_t replica_peers(const struct replica *r, struct replica_now now,
                        struct replica_peer_status out[REPLICA_MEMBERS_MAX])
 {

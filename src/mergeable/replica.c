@@ -412,6 +412,7 @@ enum write_outcome replica_write(struct replica *r, struct write *w, uint64_t ke
 #ifdef PLANTED_BUG_STAMP_NOT_ABOVE
     w->stamp = stamp_of_ms(now.wall_ms);
 #endif
+    ASSERT(w->stamp > r->stamp_seen);
     w->dot = (struct dot){r->id, ++r->counter};
     write_encode(w, payload);
     struct log_location at;

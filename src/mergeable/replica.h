@@ -169,6 +169,9 @@ struct replica_peer_status {
 };
 uint32_t replica_peers(const struct replica *r, struct replica_now now,
                        struct replica_peer_status out[REPLICA_MEMBERS_MAX]);
+/* For checkers (P4): own dots up to this counter can't be sent to `node` any more, and neither a mark nor a copy will
+ * bring them: it must have them. 0: none. */
+uint64_t replica_forgotten_through(const struct replica *r, uint16_t node);
 /* Peers marked as needing repair: deltas no longer suffice, they are due a full copy. */
 uint32_t replica_peers_marked(const struct replica *r);
 /* Garbage still waiting for stability: tombstones, hidden values. */

@@ -157,8 +157,9 @@ struct replica {
 
     /* identity and clocks */
     uint64_t id;
-    uint64_t counter; /* of the newest own dot */
-    bool rejoining;   /* P1: a new incarnation has to be logged before the next local write */
+    uint64_t counter;    /* of the newest own dot */
+    uint64_t stamp_seen; /* the greatest stamp applied since the start: every write of ours exceeds it (S5) */
+    bool rejoining;      /* P1: a new incarnation has to be logged before the next local write */
     struct vv applied;
     struct vv deps; /* applied without the own entry: what a local write carries */
     struct vv durable;

@@ -35,4 +35,8 @@ void check_set_adds(const struct history *h, const struct audit *audit, struct v
 /* Each origin's count of its own dots adds up (S13), and agrees with what the replica holds (inspection). */
 void check_account(struct world *w, struct verdict *v);
 
+/* While a run goes on: no delta has left a replica's log that a member still lacks, unless that member is marked (P4,
+ * inspection). */
+void check_backlog(struct world *w, struct verdict *v);
+
 #endif

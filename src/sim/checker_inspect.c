@@ -190,3 +190,22 @@ void check_account(struct world *w, struct verdict *v)
                      (unsigned long long)a.expired, (unsigned long long)sum);
     }
 }
+
+void check_backlog(struct world *w, struct verdict *v)
+{
+    struct seen s = all_replicas(w);
+    for (uint32_t i = 0; i < s.count; i++) {
+        for (uint32_t k = 0; k < s.count; k++) {
+            struct replica *from = s.items[i].replica, *to = s.items[k].replica;
+            if (i == k || !same_partition(from, to) || !replica_is_serving(to)) continue;
+            uint16_t node = world_topology(w)->nodes[s.items[k].node].number;
+            uint64_t forgotten = replica_forgotten_through(from, node);
+            uint64_t has = vv_get(replica_clock(to), replica_id(from));
+            if (has >= forgotten) continue;
+            verdict_fail(v, "bounded backlog",
+                         "table %llu partition %u: node %u dropped its deltas up to %llu, and node %u has only %llu",
+                         (unsigned long long)replica_table(from), replica_partition(from), s.items[i].node,
+                         (unsigned long long)forgotten, s.items[k].node, (unsigned long long)has);
+        }
+    }
+}

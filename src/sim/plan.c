@@ -152,7 +152,10 @@ static void draw_fault(struct plan *plan, struct prng *p, struct plan_fault *f, 
     uint32_t count = regions ? t->regions_count : t->nodes_count;
     f->a = (uint8_t)prng_below(p, count);
     f->b = (uint8_t)((f->a + 1 + prng_below(p, count - 1)) % count);
-    f->skew_ms = (int32_t)prng_range(p, 0, 4000) - 2000;
+    /* Mostly within the bound, so that the node goes on writing (S5). */
+    int32_t skew_ms_max = prng_chance(p, 2, 3) ? 490 : 2000;
+    f->skew_ms = (int32_t)prng_range(p, 0, 2 * (uint64_t)skew_ms_max) - skew_ms_max;
+    f->crash_at_end = prng_chance(p, 1, 2);
 }
 
 static void draw_faults(struct plan *plan, struct prng *p)

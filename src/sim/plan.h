@@ -58,7 +58,8 @@ enum plan_fault_kind {
 struct plan_fault {
     enum plan_fault_kind kind;
     uint64_t begin_ns, end_ns;
-    uint8_t a, b; /* nodes; for cuts: regions */
+    uint8_t a, b;      /* nodes; for cuts: regions */
+    bool crash_at_end; /* DISK_STALL: the power goes while writes are under way */
     int32_t skew_ms;
 };
 

@@ -138,7 +138,10 @@ static void begin_fault(void *user, uint64_t index)
         world_node_wipe(run->world, f->a);
         return;
     case PLAN_SKEW: world_node_skew(run->world, f->a, f->skew_ms); return;
-    case PLAN_STALL: world_node_stall_disk(run->world, f->a, f->end_ns); return;
+    case PLAN_STALL:
+        /* Beyond the end where the power goes then: what is under way must not be saved at that very moment. */
+        world_node_stall_disk(run->world, f->a, world_now_ns(run->world) + (f->end_ns - f->begin_ns) + second_ns);
+        return;
     case PLAN_DISK_FULL: world_node_disk_full(run->world, f->a, true); return;
     case PLAN_RESTART_ALL:
         for (uint32_t n = 0; n < world_topology(run->world)->nodes_count; n++) crash(run, (uint8_t)n);
@@ -160,7 +163,11 @@ static void end_fault(void *user, uint64_t index)
     case PLAN_WIPE: start(run, f->a); return;
     case PLAN_PAUSE: world_node_pause(run->world, f->a, false); return;
     case PLAN_SKEW: world_node_skew(run->world, f->a, 0); return;
-    case PLAN_STALL: return;
+    case PLAN_STALL:
+        if (!f->crash_at_end) return;
+        crash(run, f->a);
+        start(run, f->a);
+        return;
     case PLAN_DISK_FULL: world_node_disk_full(run->world, f->a, false); return;
     case PLAN_RESTART_ALL:
         for (uint32_t n = 0; n < world_topology(run->world)->nodes_count; n++) start(run, (uint8_t)n);
@@ -199,6 +206,7 @@ static bool run_until(struct run *run, bool (*reached)(struct run *run), uint64_
     while (!reached(run)) {
         if (world_now_ns(run->world) >= deadline) return false;
         world_run_until(run->world, world_now_ns(run->world) + second_ns / 4);
+        check_backlog(run->world, &run->report->verdict);
     }
     return true;
 }
