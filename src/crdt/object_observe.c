@@ -178,7 +178,8 @@ bool object_holds(const struct object *o, struct dot dot, struct slice column)
     }
     if (column.length > 0) return false;
     const struct delete_record *x = deletes_find(&p->deletes, dot);
-    bool is_delete = x && !(x->flags & DELETE_OVERWRITE); /* an overwrite's dot names the value that it wrote */
+    /* An overwrite's dot names the value that it wrote; a delete that was resolved has been observed by a write. */
+    bool is_delete = x && !(x->flags & (DELETE_OVERWRITE | DELETE_RESOLVED));
     return is_delete || holds(&p->string.values, dot) || holds(&p->expiry.values, dot);
 }
 

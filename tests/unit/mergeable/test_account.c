@@ -66,10 +66,42 @@ static void test_copied_delete_whose_entry_was_replaced(void **state)
     world_deinit(&w);
 }
 
+/* The other way round: the receiver, whose delete it was, has seen the entry replaced; the source has collected the
+ * delete, and sends its entry. What is replaced here does not come back. */
+static void test_copied_entry_that_was_replaced_here(void **state)
+{
+    (void)state;
+    struct world w;
+    world_init(&w, 2, CONFLICT_LWW, 32);
+    w.backlog_bytes_max = 60000;
+    w.segment_bytes = 128 * 1024;
+    world_start(&w);
+    put(&w, 0, "k", "old");
+    assert_true(world_settle(&w, 1000));
+    struct dot lost = del(&w, 1, "k");
+    world_run(&w, 2);
+    put(&w, 0, "k", "later");
+    for (int i = 0; i < 500 && !(is_ledgered(&w, 0, lost) && is_ledgered(&w, 1, lost)); i++) world_run(&w, 1);
+    world_cut(&w, 0, 1); /* the receiver won't learn that all have the delete */
+    world_run(&w, 8000);
+    assert_true(object_has_garbage(object_of(&w, 1, "k")));
+    assert_false(object_has_garbage(object_of(&w, 0, "k")));
+    assert_true(is_ledgered(&w, 0, lost) && is_ledgered(&w, 1, lost));
+    world_cut_both(&w, 0, 1);
+    restore(&w, 1, "k", "deleted after all", lost);
+    assert_false(is_ledgered(&w, 1, lost));
+    write_beyond_the_backlog(&w, 0);
+    write_beyond_the_backlog(&w, 1);
+    assert_copied_and_same(&w);
+    assert_false(is_ledgered(&w, 0, lost) || is_ledgered(&w, 1, lost));
+    world_deinit(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copied_delete_whose_entry_was_replaced),
+        cmocka_unit_test(test_copied_entry_that_was_replaced_here),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
