@@ -64,6 +64,7 @@ static void release(struct group *g, bool world_goes_on)
 void group_free(struct group *g)
 {
     if (!g) return;
+    group__senders_free(g); /* their cursors stand in the machine */
     machine_free(g->machine);
     release(g, false);
 }
