@@ -55,8 +55,7 @@ static void every_word_is_read_and_written_back(void **state)
         "ENGINE mergeable CONFLICT update-wins REPLICAS r1=1 TYPE counter PARTITIONS 1024",
         "ENGINE mergeable CONFLICT delete-wins REPLICAS r1=2 TYPE set PARTITIONS 1",
         "ENGINE ordered REPLICAS r0=2,r1=1w DURABILITY majority+regions:2 READ linearizable TYPE zset PARTITIONS 1",
-        "ENGINE ordered REPLICAS r0=1,r2=2 DURABILITY majority+zones:2 READ local TYPE any INVARIANT min:-5 PARTITIONS "
-        "2",
+        "ENGINE ordered REPLICAS r0=1,r2=2 DURABILITY all READ local TYPE any INVARIANT min:-5 PARTITIONS 2",
         "ENGINE ordered REPLICAS r0=1,r1=1,r2=1 DURABILITY leader READ one TYPE list PARTITIONS 16",
         "ENGINE ordered REPLICAS r0=1,r1=1,r2=1 DURABILITY all READ one TYPE any PARTITIONS 16",
     };
