@@ -213,14 +213,17 @@ void raft__on_append_reply(struct raft *r, struct raft_peer *peer, const struct 
     bool rose = raft_progress_agreed(p, m->match, m->verified);
     if (p->state == PROGRESS_SNAPSHOT) leave_snapshot(r, p);
     if (m->refused) on_refused(r, peer, m);
+    bool lacks = p->match < r->log.last_index || p->commit_known < r->commit;
+    uint16_t node = peer->node;
     if (rose) {
         r->fx->progress_changed = true;
-        raft__advance_commit(r);
+        raft__advance_commit(r); /* may end a joint configuration, and with it this peer */
     }
     raft__confirm_reads(r);
-    raft__send_entries(r, peer);
+    peer = raft__peer(r, node);
+    if (peer) raft__send_entries(r, peer);
     raft__pump_transfer(r);
-    if (p->match < r->log.last_index || p->commit_known < r->commit) raft__wake(r);
+    if (lacks) raft__wake(r);
 }
 
 /* What each member holds durably, for the commit rule. Our own disk counts like any other, after its fsync. */

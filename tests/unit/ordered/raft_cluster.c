@@ -217,6 +217,7 @@ static void release_held(struct cluster *c, struct cluster_node *n, uint64_t wri
     struct cluster_held kept[256];
     uint32_t count = 0, all = n->held_count;
     ASSERT(all < 256);
+    if (all == 0) return;
     struct cluster_held items[256];
     memcpy(items, n->held, all * sizeof *items);
     for (uint32_t i = 0; i < all; i++) {
@@ -400,7 +401,7 @@ static void answer_loads(struct cluster *c, struct cluster_node *n)
 {
     struct raft_load loads[RAFT_PEERS_MAX + 1];
     uint32_t count = n->fx.loads_count;
-    ASSERT(count <= RAFT_PEERS_MAX + 1);
+    ASSERT(count > 0 && count <= RAFT_PEERS_MAX + 1);
     memcpy(loads, n->fx.loads, count * sizeof *loads);
     for (uint32_t k = 0; k < count; k++) {
         struct raft_entry entries[64];
@@ -428,6 +429,7 @@ static void answer_chunks(struct cluster *c, struct cluster_node *n)
 {
     struct raft_chunk_wanted wanted[RAFT_PEERS_MAX];
     uint32_t count = n->fx.chunks_wanted_count;
+    ASSERT(count > 0 && count <= RAFT_PEERS_MAX);
     memcpy(wanted, n->fx.chunks_wanted, count * sizeof *wanted);
     for (uint32_t k = 0; k < count; k++) {
         struct buffer b;
