@@ -43,8 +43,8 @@ check: ## quick tests, tidy and format, in under a minute once built
 check-all: check ## check, then clang, sanitizers, clang-tidy and a fuzz smoke
 	@tools/check-all
 
-bench: ## measure against Redis, side by side
-	@tools/setup --quiet-if-done run test
+bench: ## measure against Redis and etcd, side by side
+	@tools/setup --quiet-if-done run test bench
 	@tools/build $(BUILD) meridian
 	@bench/bench.py
 

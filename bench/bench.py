@@ -5,12 +5,14 @@
 """
 
 import argparse
+import functools
 import json
 import os
 import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import ordered  # noqa: E402
 from load import load_rows, paced_latencies, percentile, point  # noqa: E402
 from servers import LATENCY_MS, Connection, Workplace  # noqa: E402
 
@@ -136,6 +138,10 @@ def bench_memory(_seconds):
 
 BENCHES = {"throughput": bench_throughput, "shards": bench_shards, "replay": bench_replay, "wan": bench_wan,
            "visibility": bench_visibility, "memory": bench_memory}
+for _name, _bench in (("etcd", ordered.bench_etcd), ("commit", ordered.bench_commit), ("window", ordered.bench_window),
+                      ("failover", ordered.bench_failover), ("idle", ordered.bench_idle),
+                      ("beside", ordered.bench_beside)):
+    BENCHES[_name] = functools.partial(_bench, say, verdict)
 
 
 def main():

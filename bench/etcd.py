@@ -40,7 +40,8 @@ def load_program():
     source = os.path.join(ROOT, "bench", "etcd_load")
     if not shutil.which("go"):
         raise RuntimeError("the load on etcd needs Debian's packages %s" % " and ".join(LOAD_PACKAGES))
-    environment = dict(os.environ, GO111MODULE="off", GOPATH="/usr/share/gocode", GOCACHE=os.path.join(PLACE, "cache"))
+    environment = dict(os.environ, GO111MODULE="off", GOPATH="/usr/share/gocode",
+                       GOCACHE=os.path.join(PLACE, "cache"))
     run(["go", "build", "-o", program, "."], cwd=source, env=environment)
     return program
 

@@ -1,0 +1,247 @@
+"""Measured claims of ordered tables: beside etcd, over an emulated WAN, through failures, and beside other tables."""
+
+import random
+import threading
+import time
+
+from etcd import Etcd
+from load import percentile, redis_benchmark
+from servers import Connection, Workplace
+
+VALUE = b"x" * 100
+KEYS = 10000
+IDLE_GROUPS = 500
+
+
+def create(server, table, words, seconds=30.0):
+    """Create a table and wait until every group of it takes writes."""
+    connection = Connection(server.port)
+    answer = connection.command("TABLE", "CREATE", table, "ENGINE", "ordered", *words.split())
+    if answer != "+OK":
+        raise RuntimeError("TABLE CREATE %s: %s" % (table, answer))
+    deadline = time.monotonic() + seconds
+    for i in range(200):  # far more keys than groups: every group is met
+        while connection.command("SET", "%s:ready-%d" % (table, i), "x") != "+OK":
+            if time.monotonic() > deadline:
+                raise RuntimeError("%s takes no writes" % table)
+            time.sleep(0.05)
+    connection.close()
+
+
+def cpu_of(servers):
+    return sum(server.cpu_seconds() for server in servers)
+
+
+def point(servers, port, words, clients, seconds):
+    """redis-benchmark without pipelining against one node, about `seconds` long."""
+    probe = redis_benchmark(port, words, 1, max(1000, 40 * clients), clients=clients, keys=KEYS)
+    operations = max(2000, int(probe["rps"] * seconds))
+    cpu = cpu_of(servers)
+    result = redis_benchmark(port, words, 1, operations, clients=clients, keys=KEYS)
+    result["cpu_us"] = (cpu_of(servers) - cpu) / operations * 1e6
+    return result
+
+
+def bench_etcd(say, verdict, seconds):
+    say("Three nodes on loopback, fsync, 100-byte values, no pipelining; etcd 3.4 through its Go client, all members")
+    say("  %-5s %8s %-9s | %9s %10s %7s %8s | %8s %8s | %7s %7s"
+        % ("", "clients", "node", "etcd/s", "meridian/s", "ratio", "goal", "p50 ms", "p50 ms", "cpu us", "cpu us"))
+    results = []
+    with Etcd() as etcd, Workplace() as place:
+        servers = place.meridian(latency_factor=0)
+        create(servers[0], "o", "DURABILITY majority")
+        cases = [("put", 1, None), ("put", 64, 5.0), ("put", 256, 5.0), ("get", 64, 8.0)]
+        for op, clients, goal in cases:
+            a = etcd.point(op, clients, seconds)
+            words = ["SET", "o:__rand_int__", VALUE] if op == "put" else ["GET", "o:__rand_int__"]
+            for server in servers if op == "get" else servers[:1]:
+                b = point(servers, server.port, words, clients, seconds)
+                ratio = b["rps"] / a["rps"]
+                good = b["p50_ms"] <= 0.5 * a["p50_ms"] if goal is None else ratio >= goal
+                say("  %-5s %8d %-9s | %9.0f %10.0f %7.2f %8s | %8.2f %8.2f | %7.1f %7.1f  %s"
+                    % (op, clients, server.name, a["rps"], b["rps"], ratio, "p50<=.5" if goal is None else ">= %.0f" % goal,
+                       a["p50_ms"], b["p50_ms"], a["cpu_us"], b["cpu_us"], verdict(good)))
+                results.append({"op": op, "clients": clients, "node": server.name, "etcd": a, "meridian": b,
+                                "ratio": ratio})
+    return results
+
+
+def latencies(port, table, count, pause=0.0):
+    connection, taken = Connection(port), []
+    for i in range(count):
+        begin = time.perf_counter()
+        answer = connection.command("SET", "%s:%d" % (table, i % 100), VALUE)
+        taken.append((time.perf_counter() - begin) * 1e3)
+        if answer != "+OK":
+            raise RuntimeError("SET answered %r" % answer)
+        time.sleep(pause)
+    connection.close()
+    return taken
+
+
+def bench_commit(say, verdict, seconds):
+    say("Commit over the WAN: p50 of a write at the node nearest to the leader; goal 1.1 x the round trip that the rule"
+        " needs, + one fsync")
+    nearest = {"us-east": 80, "eu": 80, "apac": 160}  # round trip in ms to the nearest other region
+    results = []
+    with Workplace() as place:
+        servers = place.meridian()
+        for table, rule in (("m", "majority"), ("r", "majority+regions:2")):
+            create(servers[0], table, "PARTITIONS 1 DURABILITY %s" % rule)
+            p50 = {s.name: percentile(latencies(s.port, table, max(20, int(seconds))), 0.5) for s in servers}
+            leader = min(p50, key=p50.get)
+            limit = 1.1 * nearest[leader.rsplit("-", 1)[0]] + 5  # 5 ms: an fsync and the loops of a busy machine
+            say("  %-20s led by %-10s p50 %6.1f ms, limit %6.1f ms  %s; seen from the others: %s"
+                % (rule, leader, p50[leader], limit, verdict(p50[leader] <= limit),
+                   ", ".join("%s %.0f ms" % (n, v) for n, v in p50.items() if n != leader)))
+            results.append({"rule": rule, "leader": leader, "p50_ms": p50, "limit_ms": limit})
+    return results
+
+
+def bench_window(say, verdict, seconds):
+    say("One group, round trips of 100 ms and more: does the window keep the pipe full? Goal 20 000 writes/s")
+    with Workplace() as place:
+        servers = place.meridian(latency_factor=1.25)
+        create(servers[0], "w", "PARTITIONS 1 DURABILITY majority")
+        p50 = {s.port: percentile(latencies(s.port, "w", 10), 0.5) for s in servers}
+        port = min(p50, key=p50.get)
+        words = ["SET", "w:__rand_int__", VALUE]
+        result = redis_benchmark(port, words, 64, int(20000 * seconds), clients=200, keys=KEYS)
+    say("  200 connections, pipeline 64: %.0f writes/s, p50 %.0f ms, p99 %.0f ms  %s"
+        % (result["rps"], result["p50_ms"], result["p99_ms"], verdict(result["rps"] >= 20000)))
+    return result
+
+
+class Writer:
+    """One write after the other through a node, each with a short time-out; knows the longest gap between successes."""
+
+    def __init__(self, ports, table):
+        self.ports, self.table = ports, table
+        self.done = []
+        self.running = True
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        turn = 0
+        while self.running:
+            try:
+                connection = Connection(self.ports[turn % len(self.ports)], timeout=1.0)
+                while self.running and connection.command("SET", self.table + ":k", VALUE) == "+OK":
+                    self.done.append(time.monotonic())
+                connection.close()
+            except OSError:
+                pass
+            turn += 1
+            time.sleep(0.01)
+
+    def gap_after(self, moment):
+        before = [t for t in self.done if t <= moment]
+        after = [t for t in self.done if t > moment]
+        if not after:
+            return float("inf")
+        times = before[-1:] + after
+        return max(b - a for a, b in zip(times, times[1:]))
+
+    def stop(self):
+        self.running = False
+        self.thread.join(5)
+
+
+def bench_failover(say, verdict, seconds):
+    say("The leader is killed, or stopped in order, at WAN defaults; the longest gap that a client at another node sees")
+    rounds = max(5, min(20, int(seconds)))
+    results = {}
+    for name, goal in (("kill", 3.0), ("stop", 0.5)):
+        gaps = []
+        with Workplace() as place:
+            servers = place.meridian()
+            create(servers[0], "f", "PARTITIONS 1 DURABILITY majority")
+            for _ in range(rounds):
+                p50 = {s.port: percentile(latencies(s.port, "f", 3), 0.5) for s in servers}
+                leader = min(servers, key=lambda s: p50[s.port])
+                others = [s.port for s in servers if s is not leader]
+                random.shuffle(others)
+                writer = Writer(others, "f")
+                time.sleep(1.0)
+                moment = time.monotonic()
+                leader.kill() if name == "kill" else leader.stop()
+                time.sleep(6.0)
+                gaps.append(writer.gap_after(moment))
+                writer.stop()
+                leader.start()
+                leader.wait_ready()
+                time.sleep(1.0)
+        p99 = percentile(gaps, 0.99)
+        say("  %-5s %d times: p50 %.2f s, worst %.2f s (goal %.1f s)  %s"
+            % (name, rounds, percentile(gaps, 0.5), p99, goal, verdict(p99 <= goal)))
+        results[name] = gaps
+    return results
+
+
+def syncs_of(server):
+    connection = Connection(server.port)
+    info = connection.command("INFO").decode()
+    connection.close()
+    for line in info.splitlines():
+        if line.startswith("log_last_lsn:") or line.startswith("log_records:"):
+            return int(line.split(":")[1])
+    return None
+
+
+def bench_idle(say, verdict, seconds):
+    say("%d idle groups a node: CPU of a core, and what is written meanwhile" % IDLE_GROUPS)
+    with Workplace() as place:
+        servers = place.meridian()
+        create(servers[0], "i", "PARTITIONS %d DURABILITY majority" % IDLE_GROUPS)
+        time.sleep(15)
+        cpu, logs = cpu_of(servers), [syncs_of(s) for s in servers]
+        begin = time.monotonic()
+        time.sleep(max(10.0, seconds))
+        took = time.monotonic() - begin
+        share = (cpu_of(servers) - cpu) / took / len(servers) * 100
+        written = [syncs_of(s) for s in servers]
+    say("  %.2f %% of a core a node (goal < 1)  %s; log records written meanwhile: %s"
+        % (share, verdict(share < 1.0), "none" if written == logs else "%s -> %s" % (logs, written)))
+    return {"percent": share, "log": [logs, written]}
+
+
+def bench_beside(say, verdict, seconds):
+    say("A strict table whose other regions are cut off, beside an eventual one on the same node")
+    rounds = {"calm": [], "cut": []}
+    with Workplace() as place:
+        servers = place.meridian()
+        create(servers[0], "strict", "PARTITIONS 4 DURABILITY all")
+        words = ["SET", "eventual:__rand_int__", VALUE]
+        stop = threading.Event()
+
+        def strict_load():
+            while not stop.is_set():
+                try:
+                    connection = Connection(servers[0].port, timeout=8.0)
+                    while not stop.is_set():
+                        connection.command("SET", "strict:%d" % random.randrange(100), VALUE)
+                    connection.close()
+                except OSError:
+                    pass
+
+        threads = [threading.Thread(target=strict_load, daemon=True) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        control = Connection(servers[0].port)
+        for _ in range(3):  # in turns: the machine drifts
+            for name in ("calm", "cut"):
+                if name == "cut":
+                    control.command("FAULT", "CUT", "us-east", "eu")
+                    control.command("FAULT", "CUT", "us-east", "apac")
+                    time.sleep(2)
+                rounds[name].append(redis_benchmark(servers[0].port, words, 1, int(5000 * seconds), keys=KEYS))
+                control.command("FAULT", "HEAL")
+                time.sleep(2)
+        stop.set()
+    rps = {name: percentile([r["rps"] for r in taken], 0.5) for name, taken in rounds.items()}
+    p99 = {name: percentile([r["p99_ms"] for r in taken], 0.5) for name, taken in rounds.items()}
+    ratio = rps["cut"] / rps["calm"]
+    say("  eventual SET: %.0f/s (p99 %.2f ms) while the strict table commits, %.0f/s (p99 %.2f ms) while it can't: "
+        "ratio %.2f (goal >= 0.95)  %s" % (rps["calm"], p99["calm"], rps["cut"], p99["cut"], ratio, verdict(ratio >= 0.95)))
+    return {"rps": rps, "p99_ms": p99, "ratio": ratio}
