@@ -285,7 +285,7 @@ struct raft_effects {
     uint32_t send_after_durable_count;
     uint64_t after_write; /* the write that send_after_durable waits for; it may be an earlier one than `write` */
     /* 3. To the state machine: */
-    struct raft_span apply; /* committed. raft_entry() gives each until RAFT_APPLIED covers it */
+    struct raft_span apply; /* committed, and on our disk. raft_entry() gives each until RAFT_APPLIED covers it */
     struct raft_read *reads;
     uint32_t reads_count;
     /* 4. To the host: */
@@ -296,7 +296,7 @@ struct raft_effects {
     struct raft_chunk_wanted *chunks_wanted;
     uint32_t chunks_wanted_count;
     bool has_chunk; /* stage `chunk`; at `last` install it durably as a whole, then RAFT_INSTALLED. A chunk at
-                       position 0 begins anew, whatever was staged */
+                       position 0 begins anew, whatever was staged. A witness gets one chunk without bytes */
     struct raft_chunk chunk;
     bool role_changed;     /* role, term or known leader changed: see raft_role(), raft_leader() */
     bool progress_changed; /* some member's acknowledged index or the own durable index rose (stronger acks) */
