@@ -54,7 +54,8 @@ struct ordered_task {      /* what a task on an ordered table keeps */
     uint64_t arrival;      /* its place among all of the shard; 0: not looked at yet */
     uint64_t deadline_ns;  /* for finding a leader */
     enum ordered_job job;
-    struct slice id; /* in the task's arena */
+    struct slice id;            /* in the task's arena */
+    enum group_outcome refusal; /* why it is parked; GROUP_NOT_LEADER: for want of a leader */
     bool writes;
     bool through_log; /* a read whose connection has requests under way: an entry keeps its place among them */
     bool is_counted;  /* in client.ordered_reads */
@@ -142,6 +143,9 @@ void ordered__tick(struct shard *s);
 uint64_t ordered__next_wake(const struct shard *s);
 /* A group was called: it may have logged something, and want another tick. */
 void ordered__touched(struct partition_slot *slot);
+
+/* READ local, one: the state of whatever member is here will do. */
+bool ordered__reads_any(const struct partition_slot *slot);
 
 static inline struct group_now ordered__now(uint64_t wall_ms, uint64_t mono_ns)
 {

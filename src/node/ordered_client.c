@@ -13,13 +13,19 @@ static enum dispatched refuse(struct client *c)
     return DISPATCHED;
 }
 
+bool ordered__reads_any(const struct partition_slot *slot)
+{
+    return slot->table->table.contract.read != CONTRACT_READ_LINEARIZABLE;
+}
+
 /* The leader's lease lets it answer at once. False: it needs a task. */
 static bool read_at_once(struct client *c, const struct ordered_ask *ask, struct partition_slot *slot)
 {
     struct shard *s = c->shard;
     struct machine_answer answer = {0};
-    if (c->pending_count > 0 || !group_read_at_once(slot->group, ordered__now(s->now.wall_ms, s->now.mono_ns)))
-        return false;
+    bool any = ordered__reads_any(slot) && ask->job == ORDERED_COMMAND;
+    if (c->pending_count > 0) return false;
+    if (!any && !group_read_at_once(slot->group, ordered__now(s->now.wall_ms, s->now.mono_ns))) return false;
     size_t before = c->out.length;
     enum machine_result result = ordered__read(slot, ask, &c->arena, &c->out, &answer);
     ASSERT(result == MACHINE_DONE || c->out.length == before);
@@ -63,10 +69,12 @@ enum dispatched ordered__on_ask(struct client *c, const struct command *command,
         client__block(c, BLOCK_ORDER);
         return DISPATCH_PARKED;
     }
-    bool leads = slot->group && slot->parked_count == 0 && group_is_leader(slot->group);
-    if (leads && !writes && read_at_once(c, ask, slot)) return DISPATCHED;
+    bool free = slot->group && slot->parked_count == 0, leads = free && group_is_leader(slot->group);
+    bool reads_here = free && !writes && (leads || ordered__reads_any(slot));
+    if (reads_here && read_at_once(c, ask, slot)) return DISPATCHED;
     uint64_t mark = client__defer(c);
-    bool quick = leads && writes && ask->job != ORDERED_CANCEL;
+    bool is_locked = leads && machine_locks_count(group_machine(slot->group)) > 0; /* then a task tries again */
+    bool quick = leads && writes && ask->job != ORDERED_CANCEL && !is_locked;
     if (quick && ordered__propose(slot, NULL, c->id, mark, ask) == GROUP_DONE) return DISPATCHED;
     run_as_task(c, command, ask, slot, mark, writes);
     return DISPATCHED;

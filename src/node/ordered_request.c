@@ -220,6 +220,8 @@ static struct ordered_ask ask_of(const struct task *task)
     return (struct ordered_ask){task->ordered.job, task->ordered.id, task->resp_version, task->args, task->args_count};
 }
 
+static void on_refusal(struct task *task, enum group_outcome outcome);
+
 static void read_for_task(struct task *task)
 {
     struct machine_answer answer = {0};
@@ -230,7 +232,7 @@ static void read_for_task(struct task *task)
         task->state = TASK_COLD;
         task__fetch(task->shard, NULL, task, answer.cold[0].space, answer.cold[0].item);
         return;
-    case MACHINE_LOCKED: park(task); return;
+    case MACHINE_LOCKED: on_refusal(task, GROUP_LOCKED); return;
     }
 }
 
@@ -256,6 +258,7 @@ static void on_refusal(struct task *task, enum group_outcome outcome)
 {
     bool again = outcome == GROUP_NOT_LEADER || outcome == GROUP_BUSY || outcome == GROUP_HANDING_OVER ||
                  outcome == GROUP_LOCKED;
+    task->ordered.refusal = outcome;
     if (again) {
         park(task);
     } else {
@@ -340,10 +343,11 @@ static void answered(struct task *task, uint32_t part, enum call_outcome outcome
 }
 
 /* Whom to ask when it can't be done here. */
-static struct target target_of(struct partition_slot *slot)
+static struct target target_of(struct partition_slot *slot, bool writes)
 {
     struct shard *s = slot->shard;
     if (slot->group) learn_leader(slot, group_leader(slot->group));
+    if (!slot->group && !writes && ordered__reads_any(slot)) return route__target(s, slot);
     if (!slot->group && slot->nodes[0] == s->config.node) {
         return (struct target){TARGET_SHARD, s->config.node, slot->owner_shard};
     }
@@ -381,12 +385,14 @@ static void attempt(struct task *task)
         struct ordered_ask what = ask_of(task);
         enum group_outcome outcome = ordered__propose(slot, task, 0, 0, &what);
         if (outcome != GROUP_DONE) on_refusal(task, outcome);
+    } else if (slot->group && !is_entry && task->ordered.job == ORDERED_COMMAND && ordered__reads_any(slot)) {
+        read_for_task(task);
     } else if (slot->group && !is_entry) {
         ask_to_read(task);
     } else if (from_node) { /* R1: no second hop */
         redirect(task);
     } else {
-        struct target target = target_of(slot);
+        struct target target = target_of(slot, is_entry);
         if (target.kind == TARGET_NONE) {
             park(task);
         } else {
@@ -443,8 +449,19 @@ static bool must_stay(struct task *task, uint64_t pass)
     slot->open_pass = pass;
     bool is_entry = task->ordered.writes || task->ordered.through_log;
     bool here = slot->group && (group_is_leader(slot->group) || !is_entry);
-    if (!here) target = target_of(slot);
+    if (!here) target = target_of(slot, is_entry);
     return target.kind == TARGET_NONE;
+}
+
+static void end_parked(struct task *task)
+{
+    enum group_outcome why = task->ordered.refusal;
+    if (why == GROUP_LOCKED || why == GROUP_BUSY) {
+        ordered__reply_failure(task->slot, why, &task->reply);
+    } else {
+        ordered__reply_no_leader(task->slot, &task->reply);
+    }
+    task__finish(task);
 }
 
 void ordered__look_at_parked(struct shard *s)
@@ -463,8 +480,7 @@ void ordered__look_at_parked(struct shard *s)
         if (task->ordered.arrival > last) break;
         if (s->now.mono_ns >= task->ordered.deadline_ns || slot->table->state == TABLE_DROPPED) {
             unpark(task);
-            ordered__reply_no_leader(slot, &task->reply);
-            task__finish(task);
+            end_parked(task);
             continue;
         }
         if (slot->stuck_pass == pass) continue;

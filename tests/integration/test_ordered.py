@@ -209,6 +209,32 @@ class OrderedTest(cluster.TestCase):
             key = "accounts:k%d" % number
             self.assertEqual(str(number), cluster.wait_until(lambda: eu.ask("GET", key), "a leader"))
 
+    def test_a_table_may_be_read_where_one_is(self):
+        made = self.table()
+        us, eu, apac = made
+        self.assertEqual("OK", us.call("TABLE", "CREATE", "near", "ENGINE", "ordered", "READ", "local"))
+        for node in made:
+            cluster.wait_until(works(node, "near:a"), "a leader")
+        cluster.wait_until(lambda: apac.call("GET", "near:a") == "x", "apac has applied it")
+        us.call("FAULT", "CUT", "apac", "us-east")
+        us.call("FAULT", "CUT", "apac", "eu")
+        cluster.wait_until(lambda: isinstance(apac.ask("GET", "accounts:probe"), RespError), "apac is alone")
+        self.assertEqual("x", apac.call("GET", "near:a"))
+        us.call("FAULT", "HEAL")
+
+    def test_the_default_table_may_be_ordered(self):
+        made = self.cluster(start=False)
+        with open(made.config, "a", encoding="utf-8") as file:
+            file.write("default: {engine: ordered}\n")
+        us, eu, _ = made.start()
+        self.assertEqual(1, us.call("SETNX", "plain", "1"))
+        self.assertEqual(0, eu.call("SETNX", "plain", "2"))
+        self.assertEqual(2, eu.call("RPUSH", "list", "a", "b"))
+        self.assertEqual(["a", "b"], us.call("LRANGE", "list", 0, -1))
+        for node in made:
+            node.restart(kill=True)
+        self.assertEqual("1", cluster.wait_until(lambda: eu.ask("GET", "plain"), "a leader"))
+
     def test_a_cut_off_region_refuses_and_heals(self):
         made = self.table()
         us, eu, apac = made
