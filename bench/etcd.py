@@ -1,4 +1,4 @@
-"""Debian's etcd 3.4 as the peer of ordered tables: three members with fsync on loopback, and load through its Go client.
+"""Debian's etcd 3.4 as the peer of ordered tables: three members with fsync on loopback, loaded by its Go client.
 
 The binary is taken out of Debian's package into build/bench-etcd without installing it: the package would start a
 daemon. The load program (etcd_load/) is compiled there against Debian's Go libraries.

@@ -150,7 +150,7 @@ class Writer:
 
 
 def bench_failover(say, verdict, seconds):
-    say("The leader is killed, or stopped in order, at WAN defaults; the longest gap that a client at another node sees")
+    say("The leader is killed, or stopped in order, at WAN defaults; the longest gap that a client elsewhere sees")
     rounds = max(5, min(20, int(seconds)))
     results = {}
     for name, goal in (("kill", 3.0), ("stop", 0.5)):
