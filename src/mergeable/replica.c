@@ -586,6 +586,11 @@ const struct vv *replica_clock(const struct replica *r)
     return &r->applied;
 }
 
+const struct vv *replica_durable_clock(const struct replica *r)
+{
+    return &r->durable;
+}
+
 uint64_t replica_garbage_count(const struct replica *r)
 {
     return r->garbage_count;

@@ -154,7 +154,8 @@ struct store_item *ledger_find(struct replica *r, const struct ledger_place *pla
 uint64_t ledger_count(const struct replica *r);                                      /* open entries */
 
 /* ---- facts for TOPOLOGY, INFO, checkers ---- */
-const struct vv *replica_clock(const struct replica *r); /* applied */
+const struct vv *replica_clock(const struct replica *r);         /* applied */
+const struct vv *replica_durable_clock(const struct replica *r); /* what of it a crash leaves */
 /* Own writes, counted by their origin at each transition (S13); a write of n columns or members counts n times. The sum
  * of the others is `accepted`. Looks through the whole state. */
 struct replica_account {

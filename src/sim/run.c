@@ -71,7 +71,7 @@ static void start(struct run *run, uint8_t node)
 }
 
 /* A mergeable write acknowledged by one node survives crashes, not the loss of its only disk: wipe only what every
- * other member of each of its partitions covers. */
+ * other member of each of its partitions has on its disk. */
 struct coverage {
     struct run *run;
     uint8_t node;
@@ -84,7 +84,7 @@ static void check_member(void *user, struct replica *theirs)
     struct coverage *c = user;
     if (replica_table(theirs) != replica_table(c->mine) || replica_partition(theirs) != replica_partition(c->mine))
         return;
-    if (!vv_covers_all(replica_clock(theirs), replica_clock(c->mine)) || !replica_is_serving(theirs))
+    if (!vv_covers_all(replica_durable_clock(theirs), replica_clock(c->mine)) || !replica_is_serving(theirs))
         c->covered = false;
 }
 
