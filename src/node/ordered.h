@@ -56,6 +56,7 @@ struct ordered_task {      /* what a task on an ordered table keeps */
     enum ordered_job job;
     struct slice id;            /* in the task's arena */
     enum group_outcome refusal; /* why it is parked; GROUP_NOT_LEADER: for want of a leader */
+    bool is_ready;              /* a read that was confirmed, and met a cold item: it goes on from the state here */
     bool writes;
     bool through_log; /* a read whose connection has requests under way: an entry keeps its place among them */
     bool is_counted;  /* in client.ordered_reads */

@@ -228,8 +228,9 @@ static void read_for_task(struct task *task)
     struct ordered_ask what = ask_of(task);
     switch (ordered__read(task->slot, &what, &task->arena, &task->reply, &answer)) {
     case MACHINE_DONE: task__finish(task); return;
-    case MACHINE_COLD:
+    case MACHINE_COLD: /* asking again might take longer than the item stays */
         task->state = TASK_COLD;
+        task->ordered.is_ready = true;
         task__fetch(task->shard, NULL, task, answer.cold[0].space, answer.cold[0].item);
         return;
     case MACHINE_LOCKED: on_refusal(task, GROUP_LOCKED); return;
@@ -433,7 +434,9 @@ void ordered__run(struct task *task)
         task->ordered.deadline_ns = task->shard->now.mono_ns + ORDERED_LEADER_WAIT_MS * 1000000ull;
     }
     task->state = TASK_WORKING;
-    if (task->slot->parked_count > 0) { /* Q3 */
+    if (task->ordered.is_ready && task->slot->group) {
+        read_for_task(task);
+    } else if (task->slot->parked_count > 0) { /* Q3 */
         park(task);
     } else {
         attempt(task);

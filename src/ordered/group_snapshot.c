@@ -147,7 +147,8 @@ void group__senders_step(struct group *g)
     for (struct list_node *n = list_first(&g->senders); n; n = next) {
         next = n->next == &g->senders.head ? NULL : n->next;
         struct group_sender *sender = CONTAINER_OF(n, struct group_sender, node);
-        bool is_over = !raft_is_leader(g->raft) || g->now.mono_ns - sender->asked_ns > SENDER_IDLE_NS;
+        bool is_idle = !sender->is_wanted && g->now.mono_ns - sender->asked_ns > SENDER_IDLE_NS;
+        bool is_over = !raft_is_leader(g->raft) || is_idle;
         if (is_over) {
             sender_free(sender);
         } else if (sender->is_wanted && !sender->fetch && make_chunk(sender)) {

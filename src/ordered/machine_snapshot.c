@@ -134,14 +134,22 @@ static void end_stream(struct machine_snapshot *s)
     if (s->pending.overflowed) s->is_lost = true;
 }
 
-/* One step. False: something is cold. */
+static bool meets_cold(struct walk *walk, uint32_t items)
+{
+    uint64_t cursor = walk->snapshot->cursor;
+    walk->answer->cold_count = 0;
+    store_scan(walk->space, &cursor, items, look_for_cold, walk);
+    return walk->answer->cold_count > 0;
+}
+
+/* One step. False: something is cold. Then only the next item is asked for: where memory is short, the first of many
+ * would be cold again before the last is there. */
 static bool walk_on(struct machine_snapshot *s, struct machine_answer *answer)
 {
     struct walk walk = {s, answer, space_of(s->machine, s->kind)};
-    uint64_t cursor = s->cursor;
-    store_scan(walk.space, &cursor, SNAPSHOT_STEP_ITEMS, look_for_cold, &walk);
-    if (answer->cold_count > 0) return false;
-    if (store_scan(walk.space, &s->cursor, SNAPSHOT_STEP_ITEMS, send_item, &walk)) return true;
+    uint32_t items = meets_cold(&walk, SNAPSHOT_STEP_ITEMS) ? 1 : SNAPSHOT_STEP_ITEMS;
+    if (items == 1 && meets_cold(&walk, items)) return false;
+    if (store_scan(walk.space, &s->cursor, items, send_item, &walk)) return true;
     s->cursor = 0;
     s->kind++;
     if (s->kind == SPACE_KIND_COUNT) end_stream(s);
