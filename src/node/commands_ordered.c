@@ -18,6 +18,8 @@ static const struct command commands[] = {
     {"unwatch", 1, SCOPE_ORDERED, COMMAND_FAST, 0, 0, "ordered", "", "Forgets all watched keys.", NULL},
     {"watch", -2, SCOPE_ORDERED, COMMAND_TASK, 0, 0, "ordered", "key [key ...]",
      "EXEC does nothing if one of these keys has changed by then.", ordered__watch},
+    {"with", -4, SCOPE_ORDERED, COMMAND_WRITES, 0, 0, "ordered", "WRITE rule command [arg ...]",
+     "Does the command and answers when the replicas that hold it satisfy this rule, too.", NULL},
 };
 
 const struct command_group node_commands_ordered = {commands, sizeof commands / sizeof commands[0]};

@@ -138,7 +138,8 @@ static struct table_slot *client_table(struct client *c, struct slice key)
 static enum dispatched on_ordered(struct client *c, const struct command *command, const struct resp_request *words,
                                   struct partition_slot *slot)
 {
-    struct ordered_ask ask = {ORDERED_COMMAND, slice_of(NULL, 0), c->resp_version, words->args, words->args_count};
+    struct ordered_ask ask = {ORDERED_COMMAND, slice_of(NULL, 0), c->resp_version,
+                              words->args,     words->args_count, NULL};
     return ordered__on_key(c, command, &ask, slot);
 }
 

@@ -47,6 +47,7 @@ struct ordered_ask { /* what is asked of a group; borrowed */
     int resp_version;
     const struct slice *args;
     size_t args_count;
+    const struct commit_rule *rule; /* a stronger one than the table's; NULL: none */
 };
 
 struct ordered_task {      /* what a task on an ordered table keeps */
@@ -56,6 +57,7 @@ struct ordered_task {      /* what a task on an ordered table keeps */
     enum ordered_job job;
     struct slice id;            /* in the task's arena */
     enum group_outcome refusal; /* why it is parked; GROUP_NOT_LEADER: for want of a leader */
+    struct commit_rule *rule;   /* in the task's arena; NULL: none */
     bool is_ready;              /* a read that was confirmed, and met a cold item: it goes on from the state here */
     bool writes;
     bool through_log; /* a read whose connection has requests under way: an entry keeps its place among them */

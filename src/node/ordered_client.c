@@ -54,6 +54,10 @@ static void run_as_task(struct client *c, const struct command *command, const s
     task->slot = slot;
     task->ordered.job = ask->job;
     task->ordered.id = arena_copy(&task->arena, ask->id);
+    if (ask->rule) {
+        task->ordered.rule = arena_alloc(&task->arena, sizeof *ask->rule);
+        *task->ordered.rule = *ask->rule;
+    }
     task->ordered.through_log = !writes && ask->job == ORDERED_COMMAND && c->pending_count > 1; /* one is its own */
     task->ordered.is_counted = !writes && !task->ordered.through_log;
     c->ordered_reads += task->ordered.is_counted;
@@ -117,29 +121,81 @@ static struct partition_slot *slot_of_key(struct client *c, struct slice key)
     return route__key(route__table(c->shard, key), hash_key(key));
 }
 
-static enum dispatched on_idempotent(struct client *c, const struct resp_request *words)
+/* The command inside an IDEMPOTENT or WITH, and its partition. NULL: the error is replied. */
+static const struct command *inner_command(struct client *c, const char *what, const struct ordered_ask *ask,
+                                           struct partition_slot **out_slot)
 {
-    struct ordered_ask ask = {ORDERED_COMMAND, words->args[1], c->resp_version, words->args + 2, words->args_count - 2};
-    const struct command *command = command_find(ask.args, ask.args_count);
-    if (!id_is_fine(c, ask.id)) return refuse(c);
+    const struct command *command = command_find(ask->args, ask->args_count);
     if (!command) {
-        dispatch__unknown(&c->out, ask.args, ask.args_count);
-        return refuse(c);
+        dispatch__unknown(&c->out, ask->args, ask->args_count);
+        return NULL;
     }
-    if (!dispatch__arity_fits(command, ask.args_count)) {
+    if (!dispatch__arity_fits(command, ask->args_count)) {
         dispatch__arity(&c->out, command);
-        return refuse(c);
+        return NULL;
     }
-    struct partition_slot *slot = takes_keys(command) ? slot_of_key(c, ask.args[command->key_first]) : NULL;
-    if (!slot || slot->table->table.contract.engine != ENGINE_ORDERED) {
-        resp_write_error_format(&c->out,
-                                "CONTRACT IDEMPOTENT takes a command on keys of an ordered table, whose log remembers "
-                                "what became of it; '%s' here is none",
-                                command->name);
-        return refuse(c);
-    }
+    *out_slot = takes_keys(command) ? slot_of_key(c, ask->args[command->key_first]) : NULL;
+    if (*out_slot && (*out_slot)->table->table.contract.engine == ENGINE_ORDERED) return command;
+    resp_write_error_format(&c->out,
+                            "CONTRACT %s takes a command on keys of an ordered table, whose log has a place for it; "
+                            "'%s' here is none",
+                            what, command->name);
+    return NULL;
+}
+
+static enum dispatched run_inner(struct client *c, const char *what, const struct ordered_ask *ask)
+{
+    struct partition_slot *slot;
+    const struct command *command = inner_command(c, what, ask, &slot);
+    if (!command) return refuse(c);
     c->last_command = command;
-    return ordered__on_key(c, command, &ask, slot);
+    return ordered__on_key(c, command, ask, slot);
+}
+
+static enum dispatched on_idempotent(struct client *c, const struct resp_request *words, const struct commit_rule *rule)
+{
+    struct ordered_ask ask = {ORDERED_COMMAND, words->args[1],        c->resp_version,
+                              words->args + 2, words->args_count - 2, rule};
+    return id_is_fine(c, ask.id) ? run_inner(c, "IDEMPOTENT", &ask) : refuse(c);
+}
+
+/* The write is answered when the table's rule and the one asked for hold, so that any other than a weaker one is more
+ * (S9). */
+static bool rule_is_refused(struct client *c, const struct table *table, const struct durability *durability)
+{
+    const struct commit_rule *own = &table->contract.durability.rule, *asked = &durability->rule;
+    bool is_less = commit_rule_covers(own, asked) && !commit_rule_equal(own, asked);
+    if (durability->kind != DURABILITY_LEADER && !is_less) return false;
+    resp_write_error_format(
+        &c->out, "CONTRACT WITH WRITE may ask for more than the DURABILITY of table '%s', not for less", table->name);
+    return true;
+}
+
+/* WITH WRITE rule command ... */
+static enum dispatched on_with(struct client *c, const struct resp_request *words)
+{
+    struct durability durability;
+    struct buffer error;
+    bool writes = slice_is_word(words->args[1], "write") && words->args_count > 3;
+    if (!writes) {
+        resp_write_error(&c->out, "ERR syntax error: WITH WRITE rule command [arg ...]");
+        return refuse(c);
+    }
+    buffer_init(&error, 4096);
+    enum status status = durability_parse(words->args[2], shard__topology(c->shard), &durability, &error);
+    buffer_append_byte(&error, 0);
+    if (status != STATUS_OK) resp_write_error(&c->out, (const char *)error.data);
+    buffer_deinit(&error);
+    if (status != STATUS_OK) return refuse(c);
+    struct resp_request inner = {words->args + 3, words->args_count - 3};
+    bool has_id = slice_is_word(inner.args[0], "idempotent") && inner.args_count > 2;
+    size_t skip = has_id ? 2 : 0;
+    struct ordered_ask ask = {ORDERED_COMMAND,   slice_of(NULL, 0),       c->resp_version,
+                              inner.args + skip, inner.args_count - skip, &durability.rule};
+    struct partition_slot *slot;
+    if (!inner_command(c, "WITH WRITE", &ask, &slot)) return refuse(c);
+    if (rule_is_refused(c, &slot->table->table, &durability)) return refuse(c);
+    return has_id ? on_idempotent(c, &inner, &durability.rule) : run_inner(c, "WITH WRITE", &ask);
 }
 
 static enum dispatched on_outcome(struct client *c, const struct command *command, const struct resp_request *words)
@@ -157,13 +213,14 @@ static enum dispatched on_outcome(struct client *c, const struct command *comman
         resp_write_error(&c->out, "CONTRACT outcomes are remembered by ordered tables, and this key belongs to none");
         return refuse(c);
     }
-    struct ordered_ask ask = {cancels ? ORDERED_CANCEL : ORDERED_OUTCOME, args[1], c->resp_version, &args[3], 1};
+    struct ordered_ask ask = {cancels ? ORDERED_CANCEL : ORDERED_OUTCOME, args[1], c->resp_version, &args[3], 1, NULL};
     return ordered__on_ask(c, command, &ask, slot, cancels);
 }
 
 enum dispatched ordered__command(struct client *c, const struct command *command, const struct resp_request *words)
 {
-    if (strcmp(command->name, "idempotent") == 0) return on_idempotent(c, words);
+    if (strcmp(command->name, "idempotent") == 0) return on_idempotent(c, words, NULL);
+    if (strcmp(command->name, "with") == 0) return on_with(c, words);
     if (strcmp(command->name, "outcome") == 0) return on_outcome(c, command, words);
     return ordered__multi_command(c, command, words);
 }

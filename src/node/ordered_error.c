@@ -65,6 +65,7 @@ static const char *reason_of(enum group_outcome outcome)
     case GROUP_TOO_LARGE:
     case GROUP_DONE:
     case GROUP_READY:
+    case GROUP_WEAKER:
     case GROUP_LOST: break;
     }
     PANIC("no reason for outcome %d", (int)outcome);

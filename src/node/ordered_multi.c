@@ -179,7 +179,7 @@ static struct ordered_ask ask_of(struct client *c)
         args[n++] = arena_copy(&c->arena, m->watches[i].key);
         args[n++] = arena_copy(&c->arena, slice_of(text, decimal_u64(text, m->watches[i].version)));
     }
-    return (struct ordered_ask){ORDERED_MULTI, slice_of(NULL, 0), c->resp_version, args, count};
+    return (struct ordered_ask){ORDERED_MULTI, slice_of(NULL, 0), c->resp_version, args, count, NULL};
 }
 
 struct first_key {

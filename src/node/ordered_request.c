@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "node/shard_internal.h"
 
-enum { TOKEN_INDEX_BITS = 16, ASK_THROUGH_LOG = 1, REDIRECT_BYTES_MAX = 32 };
+enum { TOKEN_INDEX_BITS = 16, ASK_THROUGH_LOG = 1, ASK_RULE = 2, REDIRECT_BYTES_MAX = 32 };
 
 static const char redirect_prefix[] = "-REDIRECT ";
 
@@ -142,7 +142,7 @@ enum group_outcome ordered__propose(struct partition_slot *slot, struct task *ta
     waiter->mark = mark;
     enum group_outcome outcome = GROUP_TOO_LARGE;
     if (write_entry(slot, ask) && !s->ordered.entry.overflowed) {
-        outcome = group_propose(slot->group, token, buffer_slice(&s->ordered.entry),
+        outcome = group_propose(slot->group, token, buffer_slice(&s->ordered.entry), ask->rule,
                                 ordered__now(s->now.wall_ms, s->now.mono_ns), &term, &index);
     }
     ordered__touched(slot);
@@ -217,7 +217,8 @@ enum machine_result ordered__read(struct partition_slot *slot, const struct orde
 
 static struct ordered_ask ask_of(const struct task *task)
 {
-    return (struct ordered_ask){task->ordered.job, task->ordered.id, task->resp_version, task->args, task->args_count};
+    return (struct ordered_ask){task->ordered.job, task->ordered.id, task->resp_version,
+                                task->args,        task->args_count, task->ordered.rule};
 }
 
 static void on_refusal(struct task *task, enum group_outcome outcome);
@@ -278,6 +279,12 @@ void ordered__done(void *user, uint64_t token, enum group_outcome outcome, struc
     if (outcome == GROUP_DONE && waiter.task && waiter.task->ordered.job == ORDERED_CANCEL) {
         read_for_task(waiter.task);
     } else if (outcome == GROUP_DONE) {
+        end_waiting(s, &waiter, reply);
+    } else if (outcome == GROUP_WEAKER) {
+        buffer_clear(reply);
+        resp_write_error(reply,
+                         "UNKNOWN the write is done under the table's DURABILITY; whether the rule asked for holds "
+                         "can't be told any more, since another replica leads now");
         end_waiting(s, &waiter, reply);
     } else if (outcome == GROUP_LOST) {
         ordered__reply_unknown(slot, waiter.term, waiter.index, reply);
@@ -363,7 +370,8 @@ static struct target target_of(struct partition_slot *slot, bool writes)
 static void ask(struct task *task, struct target target)
 {
     struct buffer *payload = call__begin(task->shard, task->slot, CALL_ORDERED);
-    write_u8(payload, task->ordered.through_log ? ASK_THROUGH_LOG : 0);
+    write_u8(payload, (task->ordered.through_log ? ASK_THROUGH_LOG : 0) | (task->ordered.rule ? ASK_RULE : 0));
+    if (task->ordered.rule) commit_rule_write(payload, task->ordered.rule);
     write_u8(payload, (uint8_t)task->ordered.job);
     write_bytes(payload, task->ordered.id);
     forward__write_command(payload, task->resp_version, task->args, task->args_count);
@@ -502,11 +510,17 @@ void ordered__look_at_parked(struct shard *s)
 /* The words of a forwarded command, checked as if they came from a client. */
 static bool read_ask(struct task *task, struct reader *r)
 {
-    uint8_t flags = read_u8(r), job = read_u8(r);
+    uint8_t flags = read_u8(r);
+    if (flags & ASK_RULE) {
+        task->ordered.rule = arena_alloc(&task->arena, sizeof *task->ordered.rule);
+        if (commit_rule_read(r, task->ordered.rule) != STATUS_OK) return false;
+    }
+    uint8_t job = read_u8(r);
     task->ordered.id = read_bytes(r);
     uint8_t version = read_u8(r);
     uint64_t count = read_varint(r);
-    if (r->failed || flags > ASK_THROUGH_LOG || job > ORDERED_MULTI || (version != 2 && version != 3)) return false;
+    if (r->failed || flags > (ASK_THROUGH_LOG | ASK_RULE) || job > ORDERED_MULTI || (version != 2 && version != 3))
+        return false;
     if (count == 0 || count > reader_left(r) || task->ordered.id.length > MACHINE_ID_BYTES_MAX) return false;
     task->args = arena_alloc(&task->arena, count * sizeof *task->args);
     task->args_count = count;

@@ -50,6 +50,12 @@ static void release(struct group *g, bool world_goes_on)
     }
     memory_free(g->writes.items);
     memory_free(g->held.items);
+    for (uint32_t i = 0; i < g->waiters.count; i++) memory_free(GROUP_QUEUE_AT(g->waiters, i).rule);
+    for (uint32_t i = 0; i < g->stronger.count; i++) {
+        memory_free(GROUP_QUEUE_AT(g->stronger, i).waiter.rule);
+        buffer_deinit(&GROUP_QUEUE_AT(g->stronger, i).reply);
+    }
+    memory_free(g->stronger.items);
     memory_free(g->waiters.items);
     memory_free(g->asked.items);
     memory_free(g->readers.items);
@@ -109,7 +115,7 @@ static void propose_expiry(struct group *g)
         group__wait_for_cold(g, &answer);
     } else if (result == MACHINE_DONE && entry.length) {
         uint64_t term, index;
-        (void)group__propose(g, 0, buffer_slice(&entry), &term, &index);
+        (void)group__propose(g, 0, buffer_slice(&entry), NULL, &term, &index);
     }
     buffer_deinit(&entry);
 }
@@ -223,8 +229,8 @@ static enum group_outcome outcome_of_proposal(enum raft_proposal_result result)
     PANIC("proposal result %d", (int)result);
 }
 
-enum group_outcome group__propose(struct group *g, uint64_t token, struct slice entry, uint64_t *out_term,
-                                  uint64_t *out_index)
+enum group_outcome group__propose(struct group *g, uint64_t token, struct slice entry, const struct commit_rule *rule,
+                                  uint64_t *out_term, uint64_t *out_index)
 {
     enum status status;
     if (!raft_is_leader(g->raft)) return GROUP_NOT_LEADER;
@@ -238,17 +244,22 @@ enum group_outcome group__propose(struct group *g, uint64_t token, struct slice 
     if (outcome != GROUP_DONE) return outcome;
     *out_term = g->effects->proposal_term;
     *out_index = g->effects->proposal_first;
-    if (token) group__add_waiter(g, (struct group_waiter){token, *out_term, *out_index});
+    struct group_waiter waiter = {token, *out_term, *out_index, NULL};
+    if (rule) {
+        waiter.rule = memory_alloc(sizeof *rule);
+        *waiter.rule = *rule;
+    }
+    if (token) group__add_waiter(g, waiter);
     return GROUP_DONE;
 }
 
-enum group_outcome group_propose(struct group *g, uint64_t token, struct slice entry, struct group_now now,
-                                 uint64_t *out_term, uint64_t *out_index)
+enum group_outcome group_propose(struct group *g, uint64_t token, struct slice entry, const struct commit_rule *rule,
+                                 struct group_now now, uint64_t *out_term, uint64_t *out_index)
 {
     ASSERT(token);
     g->now = now;
     g->time_ms = group_time_ms(g, now);
-    enum group_outcome outcome = group__propose(g, token, entry, out_term, out_index);
+    enum group_outcome outcome = group__propose(g, token, entry, rule, out_term, out_index);
     group__pump(g);
     return outcome;
 }

@@ -51,6 +51,7 @@ enum group_outcome {
     GROUP_HANDING_OVER, /* never appended: another member is about to lead */
     GROUP_REPLACED,     /* appended, and another term's entry was committed in its place: it never takes effect */
     GROUP_LOST,         /* appended, and a snapshot came over it: it may have taken effect */
+    GROUP_WEAKER,       /* applied; whether the stronger rule that was asked for holds is not known */
 };
 
 /* What leaves a group. All are called synchronously from group_* calls. */
@@ -97,10 +98,12 @@ void group_on_node_lost(struct group *g, uint16_t node, struct group_now now);
 bool group_has_work(const struct group *g); /* something stands still that goes on without an event */
 
 /* ---- client work ---- */
-/* Put an entry (machine_entry_write()) into the log. GROUP_DONE: taken, and done() follows with this token, possibly
- * before the call returns; *out_term and *out_index name it. Anything else: refused, and nothing was done. */
-enum group_outcome group_propose(struct group *g, uint64_t token, struct slice entry, struct group_now now,
-                                 uint64_t *out_term, uint64_t *out_index);
+/* Put an entry (machine_entry_write()) into the log. With `rule` (copied; NULL: none) done() waits until the members
+ * that hold it satisfy that as well, and says WEAKER when this member can't know it any more. GROUP_DONE: taken, and
+ * done() follows with this token, possibly before the call returns; *out_term and *out_index name it. Anything else:
+ * refused, and nothing was done. */
+enum group_outcome group_propose(struct group *g, uint64_t token, struct slice entry, const struct commit_rule *rule,
+                                 struct group_now now, uint64_t *out_term, uint64_t *out_index);
 /* May a read be served that came in before `now`? GROUP_READY: at once, by machine_read(); GROUP_DONE: later, done()
  * follows with READY or a refusal. */
 enum group_outcome group_read(struct group *g, uint64_t token, struct group_now now);

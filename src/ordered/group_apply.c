@@ -43,6 +43,36 @@ void group__add_waiter(struct group *g, struct group_waiter waiter)
     }
 }
 
+static void wait_for_rule(struct group *g, struct group_waiter waiter, struct buffer *reply)
+{
+    struct group_stronger stronger = {.waiter = waiter};
+    buffer_init(&stronger.reply, MACHINE_REPLY_BYTES_MAX);
+    if (reply) {
+        stronger.reply = *reply;
+        buffer_init(reply, reply->bytes_max);
+    }
+    GROUP_QUEUE_PUSH(g->stronger, stronger);
+}
+
+/* Who leads knows who holds what; who does not lead any more will not learn it. */
+static void end_stronger(struct group *g)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < g->stronger.count; i++) {
+        struct group_stronger stronger = GROUP_QUEUE_AT(g->stronger, i);
+        const struct group_waiter *waiter = &stronger.waiter;
+        bool holds = raft_holds_under(g->raft, waiter->rule, waiter->term, waiter->index);
+        if (!holds && raft_is_leader(g->raft)) {
+            GROUP_QUEUE_AT(g->stronger, kept++) = stronger;
+            continue;
+        }
+        group__end(g, waiter->token, holds ? GROUP_DONE : GROUP_WEAKER, &stronger.reply);
+        buffer_deinit(&stronger.reply);
+        memory_free(waiter->rule);
+    }
+    g->stronger.count = kept;
+}
+
 /* The entry (term, index) is applied: O3. */
 static void end_waiters(struct group *g, uint64_t term, uint64_t index, enum group_outcome outcome,
                         struct buffer *reply)
@@ -51,6 +81,11 @@ static void end_waiters(struct group *g, uint64_t term, uint64_t index, enum gro
         struct group_waiter waiter = GROUP_QUEUE_AT(g->waiters, 0);
         GROUP_QUEUE_POP(g->waiters);
         bool is_it = waiter.index == index && waiter.term == term;
+        if (is_it && outcome == GROUP_DONE && waiter.rule) {
+            wait_for_rule(g, waiter, reply);
+            continue;
+        }
+        memory_free(waiter.rule);
         group__end(g, waiter.token, is_it ? outcome : GROUP_REPLACED, is_it ? reply : NULL);
     }
 }
@@ -58,6 +93,7 @@ static void end_waiters(struct group *g, uint64_t term, uint64_t index, enum gro
 void group__lose_waiters(struct group *g, uint64_t up_to_index)
 {
     while (g->waiters.count > 0 && GROUP_QUEUE_AT(g->waiters, 0).index <= up_to_index) {
+        memory_free(GROUP_QUEUE_AT(g->waiters, 0).rule);
         group__end(g, GROUP_QUEUE_AT(g->waiters, 0).token, GROUP_LOST, NULL);
         GROUP_QUEUE_POP(g->waiters);
     }
@@ -232,6 +268,7 @@ void group__pump(struct group *g)
         group__senders_step(g);
         apply_some(g);
         end_readers(g);
+        end_stronger(g);
         if (g->ended.count == 0 && !g->role_changed) break;
         if (g->role_changed) {
             g->role_changed = false;

@@ -19,6 +19,7 @@
 /* A growing ring of equal items; the host of each field knows their type. */
 struct group_waiter { /* a proposal: until an entry is applied at its index */
     uint64_t token, term, index;
+    struct commit_rule *rule; /* stronger than the table's; NULL: none */
 };
 struct group_reader { /* a read */
     uint64_t token;
@@ -33,6 +34,10 @@ struct group_held { /* a message that waits for a write */
     uint64_t after_write;
     uint8_t *bytes;
     size_t length;
+};
+struct group_stronger { /* a proposal that is applied and waits for its own rule */
+    struct group_waiter waiter;
+    struct buffer reply;
 };
 struct group_ended { /* what done() is still to be told */
     uint64_t token;
@@ -75,6 +80,7 @@ struct group {
     GROUP_QUEUE(struct group_waiter) waiters; /* ascending by index */
     GROUP_QUEUE(struct group_reader) asked;   /* reads that raft has not confirmed; in the order of their arrival */
     GROUP_QUEUE(struct group_reader) readers; /* confirmed, not yet applied so far; ascending by index */
+    GROUP_QUEUE(struct group_stronger) stronger;
     GROUP_QUEUE(struct group_ended) ended;
     bool pumping, role_changed;
 
@@ -115,8 +121,8 @@ void *group__queue_room(void *items, size_t item_bytes, uint32_t *io_head, uint3
 MUST_USE enum status group__step(struct group *g, const struct raft_event *event);
 void group__event(struct group *g, struct raft_event event); /* one that can't be malformed */
 /* group.c */
-enum group_outcome group__propose(struct group *g, uint64_t token, struct slice entry, uint64_t *out_term,
-                                  uint64_t *out_index);
+enum group_outcome group__propose(struct group *g, uint64_t token, struct slice entry, const struct commit_rule *rule,
+                                  uint64_t *out_term, uint64_t *out_index);
 /* group_effects.c */
 void group__release_held(struct group *g);
 void group__log_truncation(struct group *g, uint64_t from);

@@ -141,6 +141,24 @@ class OrderedTest(cluster.TestCase):
         self.assertEqual(len(eu.call("KEYS", "*")), eu.call("DBSIZE"))
         self.assertIsNotNone(eu.call("RANDOMKEY"))
 
+    def test_a_write_may_ask_for_more(self):
+        made = self.table()
+        us, eu, apac = made
+        for node in made:
+            self.assertEqual("OK", node.call("WITH", "WRITE", "all", "SET", "accounts:w", node.id))
+            self.assertEqual(node.id, us.call("GET", "accounts:w"))
+        self.assertEqual(1, eu.call("WITH", "WRITE", "majority+regions:3", "IDEMPOTENT", "w-1", "INCR", "accounts:v"))
+        self.assertEqual(1, us.call("WITH", "WRITE", "majority+regions:3", "IDEMPOTENT", "w-1", "INCR", "accounts:v"))
+        self.assert_error("CONTRACT", us.ask("WITH", "WRITE", "majority", "SET", "accounts:w", "x"))
+        self.assert_error("CONTRACT", us.ask("WITH", "WRITE", "leader", "SET", "accounts:w", "x"))
+        us.call("FAULT", "CUT", "apac", "us-east")
+        us.call("FAULT", "CUT", "apac", "eu")
+        cluster.wait_until(works(us, "accounts:w"), "two regions go on")
+        self.assert_error("UNKNOWN", us.ask("WITH", "WRITE", "all", "SET", "accounts:w", "two"))
+        self.assertEqual("two", eu.call("GET", "accounts:w"))
+        us.call("FAULT", "HEAL")
+        cluster.wait_until(lambda: us.ask("WITH", "WRITE", "all", "SET", "accounts:w", "three") == "OK", "all again")
+
     def test_transactions_in_one_group(self):
         made = self.table()
         self.assertEqual("OK", made["eu-1"].call("TABLE", "CREATE", "one", "ENGINE", "ordered", "PARTITIONS", 1))
