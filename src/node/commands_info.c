@@ -67,6 +67,7 @@ static void info_replication(struct shard *s, struct buffer *b)
 
 struct totals {
     uint64_t keys, ledgered, garbage, replicas, joining, marked;
+    uint64_t groups, led, leaderless, asleep;
 };
 
 static void add_replica(void *user, struct replica *replica)
@@ -80,10 +81,21 @@ static void add_replica(void *user, struct replica *replica)
     totals->marked += replica_peers_marked(replica);
 }
 
+static void add_group(void *user, struct group *group)
+{
+    struct totals *totals = user;
+    totals->keys += machine_key_count(group_machine(group));
+    totals->groups++;
+    totals->led += group_is_leader(group);
+    totals->leaderless += group_leader(group) == 0;
+    totals->asleep += raft_is_quiesced(group_raft(group));
+}
+
 static void info_keyspace(struct shard *s, struct buffer *b)
 {
     struct totals totals = {0};
     shard_visit_replicas(s, add_replica, &totals);
+    shard_visit_groups(s, add_group, &totals);
     if (totals.keys) buffer_append_format(b, "db0:keys=%llu,expires=0,avg_ttl=0\r\n", u(totals.keys));
 }
 
@@ -92,11 +104,14 @@ static void info_meridian(struct shard *s, struct buffer *b)
     const struct topology *t = shard__topology(s);
     struct totals totals = {0};
     shard_visit_replicas(s, add_replica, &totals);
+    shard_visit_groups(s, add_group, &totals);
     buffer_append_format(b, "node:%s\r\nregion:%s\r\nzone:%s\r\nshard:%u\r\nshards:%u\r\nepoch:%llu\r\n",
                          shard__self(s)->id, t->regions[shard__self(s)->region], shard__self(s)->zone,
                          (unsigned)s->config.shard, (unsigned)s->config.shards, u(t->epoch));
     buffer_append_format(b, "tables:%u\r\nreplicas:%llu\r\nreplicas_joining:%llu\r\nconflicts_open:%llu\r\n",
                          s->tables_count, u(totals.replicas), u(totals.joining), u(totals.ledgered));
+    buffer_append_format(b, "groups:%llu\r\ngroups_led:%llu\r\ngroups_leaderless:%llu\r\ngroups_asleep:%llu\r\n",
+                         u(totals.groups), u(totals.led), u(totals.leaderless), u(totals.asleep));
     buffer_append_format(b, "peers_needing_repair:%llu\r\n", u(totals.marked));
     buffer_append_format(b, "objects_with_garbage:%llu\r\nclock_leads:%d\r\nclock_lead_ms:%lld\r\nfaults:%u\r\n",
                          u(totals.garbage), s->clock_leads, (long long)s->clock_lead_ms, s->faults_count);

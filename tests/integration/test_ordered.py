@@ -159,6 +159,16 @@ class OrderedTest(cluster.TestCase):
         us.call("FAULT", "HEAL")
         cluster.wait_until(lambda: us.ask("WITH", "WRITE", "all", "SET", "accounts:w", "three") == "OK", "all again")
 
+    def test_info_counts_groups(self):
+        made = self.table()
+
+        def counted(word):
+            return sum(int(line.split(":")[1]) for node in made
+                       for line in node.call("INFO").splitlines() if line.startswith(word + ":"))
+        self.assertEqual(12, counted("groups"))
+        cluster.wait_until(lambda: counted("groups_led") == 4 and counted("groups_leaderless") == 0, "a leader each")
+        cluster.wait_until(lambda: counted("groups_asleep") == 12, "idle groups fall asleep")
+
     def test_transactions_in_one_group(self):
         made = self.table()
         self.assertEqual("OK", made["eu-1"].call("TABLE", "CREATE", "one", "ENGINE", "ordered", "PARTITIONS", 1))
