@@ -192,7 +192,8 @@ void group__install_step(struct group *g)
     if (log_goes_on) {
         group_log_compact(&g->entries, g->install_index);
     } else {
-        if (group_log_last(&g->entries) > g->install_index) group__log_truncation(g, g->install_index + 1);
+        /* With another past's entry at that very index on disk, a start would take what follows for that past's. */
+        if (group_log_last(&g->entries) >= g->install_index) group__log_truncation(g, g->install_index);
         group_log_reset(&g->entries, g->install_index, g->install_term);
     }
     group__event(g, (struct raft_event){.type = RAFT_INSTALLED,
