@@ -1,14 +1,14 @@
 /* call.c: a question to another node or to another shard of this process, and its answer.
  *
  *   PEER_CALL     table u64, partition u32, epoch u32, run u64, call id u64, shard of the asker u8, kind u8, payload
- *   PEER_ANSWER   shard of the asker u8, call id u64, payload
+ *   PEER_ANSWER   shard of the asker u8, run u64, call id u64, payload
  *
  * Table and partition come first, so that the world finds the shard that holds them (shard_of_frame); table 0 is a
  * question to the node. Calls of the control channel have the same form under their own frame types.
  *
  * L1  Each call ends in one `done`: answered, not sent, or lost (timeout, connection gone). Nothing is sent twice (S8).
- * L2  An id names one call for the life of the shard: a late answer finds nobody. It is a sequence number and, in
- *     its low 16 bits, an index of the table of calls under way.
+ * L2  Run and id name one call: a late answer finds nobody, also where it answers the asker's former self. The id is a
+ *     sequence number and, in its low 16 bits, an index of the table of calls under way.
  * L3  A call is served once, even if the network delivers it twice: of each asker the newest sequence numbers are
  *     remembered, and what is older than that is taken for a duplicate. `run` tells a restarted asker from its former
  *     self.
@@ -20,6 +20,7 @@ enum {
     CALL_ID_OFFSET = 24,
     CALL_INDEX_BITS = 16,
     CALL_FRAME_BYTES_MAX = FRAME_BODY_BYTES_MAX,
+    CALL_ANSWER_HEAD_BYTES = 17, /* shard, run, id */
 };
 
 struct buffer *call__begin(struct shard *s, const struct partition_slot *slot, enum call_kind kind)
@@ -179,9 +180,9 @@ bool call__on_answer(struct shard *s, uint8_t node, struct slice body)
 {
     struct reader r = reader_of(body);
     (void)read_u8(&r);
-    uint64_t id = read_u64(&r);
+    uint64_t run = read_u64(&r), id = read_u64(&r);
     if (r.failed) return false;
-    struct call *call = call_find(s, id);
+    struct call *call = run == s->config.seed ? call_find(s, id) : NULL;
     if (!call) return true; /* late: it ended as lost */
     if (call->target.node != node) return false;
     call_end(s, call, CALL_ANSWERED, slice_of(r.at, reader_left(&r)));
@@ -293,6 +294,7 @@ bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, s
     task->call_node = node;
     task->call_shard = asker;
     task->call_control = control;
+    task->call_run = run;
     task->call_id = id;
     s->statistics.served++;
     if (table) task->slot = partition <= UINT16_MAX ? catalog__slot(s, table, (uint16_t)partition) : NULL;
@@ -328,12 +330,13 @@ bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, s
 bool call__answer(struct task *task)
 {
     struct shard *s = task->shard;
-    if (task->reply.length > CALL_FRAME_BYTES_MAX - 16) {
+    if (task->reply.length > CALL_FRAME_BYTES_MAX - CALL_ANSWER_HEAD_BYTES) {
         buffer_clear(&task->reply);
         resp_write_error(&task->reply, "ERR the reply is too large to be forwarded: ask the node that holds the key");
     }
     buffer_clear(&s->frame);
     write_u8(&s->frame, task->call_shard);
+    write_u64(&s->frame, task->call_run);
     write_u64(&s->frame, task->call_id);
     buffer_append_slice(&s->frame, buffer_slice(&task->reply));
     if (task->call_node == s->config.node) {

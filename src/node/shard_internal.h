@@ -221,7 +221,7 @@ struct task {
     uint32_t part;
     uint8_t call_node, call_shard; /* OF_CALL: who asked; call_node is ours for another shard of this process */
     bool call_control;
-    uint64_t call_id;
+    uint64_t call_run, call_id;
     enum call_kind kind;
     struct slice payload;          /* of the call, when it is no command; in the arena */
     const struct command *command; /* kind CALL_COMMAND */
