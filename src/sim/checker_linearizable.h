@@ -20,7 +20,7 @@ enum linear_verdict {
 
 enum {
     LINEAR_OPEN_MAX = 64, /* operations of one object that are under way or unknown at one time */
-    LINEAR_WORLDS_MAX = 1 << 15,
+    LINEAR_WORLDS_MAX = 1 << 17,
     LINEAR_STEPS_MAX = 20000000,
     LINEAR_WHY_BYTES = 2048,
 };

@@ -39,8 +39,9 @@ static uint32_t object_length(const struct ordered_operation *operations, uint32
     return length;
 }
 
-static void judge_object(const struct plan *plan, const struct ordered_history *h,
-                         const struct ordered_operation *operations, uint32_t count, struct verdict *v)
+static enum linear_verdict judge_object(const struct plan *plan, const struct ordered_history *h,
+                                        const struct ordered_operation *operations, uint32_t count,
+                                        char why[LINEAR_WHY_BYTES])
 {
     const struct plan_ordered *t = &plan->ordered[operations->table];
     int64_t balances[PLAN_ACCOUNTS];
@@ -50,25 +51,33 @@ static void judge_object(const struct plan *plan, const struct ordered_history *
         q.balances = balances;
         q.accounts = PLAN_ACCOUNTS;
     }
+    return linear_judge(&q, why);
+}
+
+/* Fail `v` by the first object with this verdict. */
+static void fail_objects(const struct plan *plan, const struct ordered_history *h, enum linear_verdict wrong,
+                         const char *property, struct verdict *v)
+{
+    uint32_t count;
+    struct ordered_operation *operations = operations_by_object(plan, h, &count);
     char why[LINEAR_WHY_BYTES];
-    switch (linear_judge(&q, why)) {
-    case LINEAR_YES: return;
-    case LINEAR_NO: verdict_fail(v, "linearizability", "%s key %u: %s", t->name, operations->key, why); return;
-    case LINEAR_UNDECIDED:
-        verdict_fail(v, "histories short enough to judge", "%s key %u: %s", t->name, operations->key, why);
-        return;
+    for (uint32_t at = 0, length; at < count && !v->property; at += length) {
+        length = object_length(operations + at, count - at);
+        if (judge_object(plan, h, operations + at, length, why) != wrong) continue;
+        verdict_fail(v, property, "%s key %u: %s", plan->ordered[operations[at].table].name, operations[at].key, why);
     }
+    memory_free(operations);
 }
 
 void check_linearizable(const struct plan *plan, const struct ordered_history *h, struct verdict *v)
 {
-    uint32_t count;
-    struct ordered_operation *operations = operations_by_object(plan, h, &count);
-    for (uint32_t at = 0, length; at < count; at += length) {
-        length = object_length(operations + at, count - at);
-        judge_object(plan, h, operations + at, length, v);
-    }
-    memory_free(operations);
+    fail_objects(plan, h, LINEAR_NO, "linearizability", v);
+}
+
+bool check_histories_decided(const struct plan *plan, const struct ordered_history *h, struct verdict *v)
+{
+    fail_objects(plan, h, LINEAR_UNDECIDED, "histories short enough to judge", v);
+    return v->property == NULL;
 }
 
 static void judge_sum(const struct plan *plan, const struct ordered_operation *operations, uint32_t count,

@@ -6,8 +6,10 @@
 #include "sim/ordered_history.h"
 
 /* Each key's history is linearizable; a bank's as a whole, so that its money is conserved and never negative at any
- * read. A history that can't be decided within the checker's bounds fails as well: it was drawn too long. */
+ * read. */
 void check_linearizable(const struct plan *plan, const struct ordered_history *h, struct verdict *v);
+/* False, and a verdict, when a history can't be decided within the checker's bounds. */
+bool check_histories_decided(const struct plan *plan, const struct ordered_history *h, struct verdict *v);
 /* The last read of each counter is the sum of the acknowledged additions, plus at most those of unknown outcome: no
  * retry counted twice, none was lost. Needs the audit at the end of the history. */
 void check_exactly_once(const struct plan *plan, const struct ordered_history *h, struct verdict *v);

@@ -323,6 +323,12 @@ static void see_commit(struct look *look)
         remember_committed(look->group, index, term);
     }
     if (is_news) check_rule(look, s->commit, term_at(s, s->commit));
+    if (is_news && s->leads && term_at(s, s->commit) != s->term) {
+        FAIL(look, "own term committed",
+             "node %u, which leads in term %llu, takes the entry %llu of term %llu for committed by its copies",
+             s->node, (unsigned long long)s->term, (unsigned long long)s->commit,
+             (unsigned long long)term_at(s, s->commit));
+    }
     m->commit = s->commit;
 }
 

@@ -38,6 +38,7 @@ void raft_watch_free(struct raft_watch *w);
  *   leader completeness    a leader lacks a committed entry;
  *   log matching           two logs agree in term at an index, and differ in the entry or in what stands before it;
  *   state machine safety   two different entries are committed at one index;
+ *   own term committed     a leader commits an entry of an earlier term by counting its copies (5.4.2);
  *   commit rule held       what is newly committed is not on disks that satisfy the rule;
  *   commit never decreases
  *   durable means durable  after a crash, an entry that was reported durable is gone. */

@@ -17,7 +17,7 @@ enum linear_kind {
     LINEAR_BANK,     /* TRANSFER BALANCES */
 };
 
-enum { LINEAR_ACCOUNTS_MAX = 8, LINEAR_STATES_MAX = 1 << 16 };
+enum { LINEAR_ACCOUNTS_MAX = 8, LINEAR_STATES_MAX = 1 << 18 };
 
 struct linear_model;
 

@@ -13,7 +13,15 @@
 #include "sim/create_tables.h"
 #include "sim/history.h"
 
-enum { TRIES_MAX = 40, BATCH_MAX = 4, KNOWN_LOOKS = 40, TRANSFER_MAX = 80, EXPIRE_MS_MAX = 3000, AUDIT_TRIES = 60 };
+enum {
+    TRIES_MAX = 40,
+    BATCH_MAX = 4,
+    KNOWN_LOOKS = 40,
+    TRANSFER_MAX = 80,
+    EXPIRE_MS_MAX = 3000,
+    BANK_OPERATIONS_MAX = 150,
+    AUDIT_TRIES = 60
+};
 static const uint64_t retry_ns = 200000000, look_ns = 10000000, setup_tries = 300;
 static const int64_t nonsense = INT64_MIN; /* the result of a reply that no sound server gives */
 
@@ -194,11 +202,19 @@ static void write_command(struct ordered_client *client, const struct ordered_op
     if (op->kind == ORDERED_RANGE) command_add_all(c, "0 -1");
 }
 
+/* All of a bank is one history, and must stay short as well. */
+static uint8_t draw_table(struct ordered_workload *load)
+{
+    uint8_t table = (uint8_t)prng_below(&load->prng, load->plan->ordered_count);
+    bool is_used_up = load->plan->ordered[table].kind == LINEAR_BANK && load->issued_to[table] >= BANK_OPERATIONS_MAX;
+    return is_used_up ? 0 : table;
+}
+
 static void draw_operation(struct ordered_client *client)
 {
     struct ordered_workload *load = client->load;
     struct ordered_operation op = {.node = client->node, .client = client->index};
-    op.table = (uint8_t)prng_below(&load->prng, load->plan->ordered_count);
+    op.table = draw_table(load);
     const struct plan_ordered *t = &load->plan->ordered[op.table];
     op.key = t->kind == LINEAR_BANK ? 0 : draw_key(load, op.table);
     op.kind = draw_kind(&load->prng, t);

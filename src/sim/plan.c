@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-enum { MS = 1000000, DRIFT_PPM_MAX = 450 };
+enum { MS = 1000000, DRIFT_PPM_MAX = 450, ORDERED_MEMORY_BYTES_MIN = 96 * 1024 };
 
 static const char *const region_names[] = {"us-east", "eu", "apac", "sa"};
 
@@ -122,6 +122,23 @@ static void draw_ordered_tables(struct plan *plan, struct prng *p)
     t = add_ordered(plan, "lapse", LINEAR_COUNTER, p);
     t->expires = true;
     draw_promise(plan, p, t, 1);
+    draw_promise(plan, p, add_ordered(plan, "list", LINEAR_LIST, p), 1);
+    if (prng_chance(p, 1, 2)) return;
+    t = add_ordered(plan, "bank", LINEAR_BANK, p);
+    draw_promise(plan, p, t, 1);
+    add_words(t, "INVARIANT min:0");
+}
+
+/* Some pauses become long ones of a node that is cut off meanwhile: a leader that does not know of the next one. */
+static void draw_standstills(struct plan *plan, struct prng *p)
+{
+    for (uint32_t i = 0; i < plan->faults_count; i++) {
+        struct plan_fault *f = &plan->faults[i];
+        if (f->kind != PLAN_PAUSE || prng_chance(p, 1, 3)) continue;
+        f->kind = PLAN_STANDSTILL;
+        f->end_ns = f->begin_ns + prng_range(p, 3000, 9000) * MS;
+        if (f->end_ns > plan->faults_end_ns) plan->faults_end_ns = f->end_ns;
+    }
 }
 
 static void draw_ordered(struct plan *plan, bool alone)
@@ -129,13 +146,17 @@ static void draw_ordered(struct plan *plan, bool alone)
     struct prng p;
     prng_init(&p, plan->seed ^ 0x6f7264657265642aULL);
     draw_ordered_tables(plan, &p);
+    draw_standstills(plan, &p);
     for (uint32_t i = 0; i < plan->world.topology.nodes_count; i++) {
         plan->world.drift_ppm[i] = (int32_t)prng_below(&p, 2 * DRIFT_PPM_MAX + 1) - DRIFT_PPM_MAX;
     }
-    plan->ordered_clients = (uint32_t)prng_range(&p, 4, 10);
-    plan->ordered_operations = (uint32_t)prng_range(&p, 800, 1500);
+    plan->ordered_clients = (uint32_t)prng_range(&p, 4, alone ? 16 : 10);
+    plan->ordered_operations = (uint32_t)prng_range(&p, 800, alone ? 3000 : 1500);
     plan->ordered_think_ns_max =
         2 * (plan->faults_end_ns + 2000 * MS) / (plan->ordered_operations / plan->ordered_clients);
+    /* A transaction, a read of several keys, a chunk of a state need all of their items in memory at once. */
+    if (plan->world.memory_bytes_max < ORDERED_MEMORY_BYTES_MIN)
+        plan->world.memory_bytes_max += ORDERED_MEMORY_BYTES_MIN;
     if (alone) plan->operations = plan->tables_count = 0;
 }
 
@@ -144,7 +165,7 @@ static void draw_ordered(struct plan *plan, bool alone)
 static void draw_fault(struct plan *plan, struct prng *p, struct plan_fault *f, uint64_t begin_ns)
 {
     const struct topology *t = &plan->world.topology;
-    f->kind = (enum plan_fault_kind)prng_below(p, PLAN_FAULT_KINDS);
+    f->kind = (enum plan_fault_kind)prng_below(p, PLAN_STANDSTILL);
     if (f->kind == PLAN_RESTART_ALL && prng_chance(p, 2, 3)) f->kind = PLAN_CRASH;
     f->begin_ns = begin_ns;
     f->end_ns = begin_ns + prng_range(p, 20, prng_chance(p, 1, 3) ? 9000 : 1500) * MS;
@@ -206,7 +227,8 @@ void plan_draw(struct plan *plan, uint64_t seed)
 
 const char *plan_fault_name(enum plan_fault_kind kind)
 {
-    static const char *const names[PLAN_FAULT_KINDS] = {
-        "cut", "one-way cut", "isolate", "crash", "pause", "wipe", "skew", "disk stall", "disk full", "restart all"};
+    static const char *const names[PLAN_FAULT_KINDS] = {"cut",       "one-way cut", "isolate",   "crash",
+                                                        "pause",     "wipe",        "skew",      "disk stall",
+                                                        "disk full", "restart all", "standstill"};
     return names[kind];
 }

@@ -52,6 +52,7 @@ enum plan_fault_kind {
     PLAN_STALL,
     PLAN_DISK_FULL,
     PLAN_RESTART_ALL,
+    PLAN_STANDSTILL, /* cut off and paused: it resumes without having heard of what came to pass. With ordered tables */
     PLAN_FAULT_KINDS,
 };
 

@@ -132,6 +132,10 @@ static void begin_fault(void *user, uint64_t index)
     case PLAN_PAUSE:
         if (world_node_is_running(run->world, f->a)) world_node_pause(run->world, f->a, true);
         return;
+    case PLAN_STANDSTILL:
+        isolate_node(run, f->a, true);
+        if (world_node_is_running(run->world, f->a)) world_node_pause(run->world, f->a, true);
+        return;
     case PLAN_WIPE:
         if (!is_covered(run, f->a)) return;
         crash(run, f->a);
@@ -162,6 +166,10 @@ static void end_fault(void *user, uint64_t index)
     case PLAN_CRASH:
     case PLAN_WIPE: start(run, f->a); return;
     case PLAN_PAUSE: world_node_pause(run->world, f->a, false); return;
+    case PLAN_STANDSTILL:
+        world_node_pause(run->world, f->a, false);
+        isolate_node(run, f->a, false);
+        return;
     case PLAN_SKEW: world_node_skew(run->world, f->a, 0); return;
     case PLAN_STALL:
         if (!f->crash_at_end) return;
@@ -269,6 +277,8 @@ static void judge_ordered(struct run *run, struct verdict *v)
     if (!ordered_workload_audit(run->ordered_load, &error)) fail_liveness(run, "every key answers", &error);
     check_exactly_once(run->plan, &run->ordered_history, v);
     check_linearizable(run->plan, &run->ordered_history, v);
+    if (!v->property && !check_histories_decided(run->plan, &run->ordered_history, v))
+        run->report->result = RUN_UNDECIDED;
     buffer_deinit(&error);
 }
 

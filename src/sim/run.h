@@ -4,7 +4,8 @@
 
 #include "sim/checker.h"
 
-enum run_result { RUN_OK = 0, RUN_SAFETY = 1, RUN_LIVENESS = 3 };
+/* UNDECIDED: a history was drawn too long to be judged; the workload is wrong, not the node. */
+enum run_result { RUN_OK = 0, RUN_SAFETY = 1, RUN_LIVENESS = 3, RUN_UNDECIDED = 5 };
 
 struct run_report {
     enum run_result result;

@@ -107,6 +107,8 @@ bool world__defer_if_paused(struct world *w, uint8_t node, schedule_action actio
     return true;
 }
 
+static void wake_missed(struct world_node *n);
+
 static void release_deferred(struct world *w, uint8_t node)
 {
     struct list_node *n;
@@ -115,11 +117,23 @@ static void release_deferred(struct world *w, uint8_t node)
         schedule_at(&w->schedule, w->schedule.now_ns, d->action, d->user, d->argument);
         memory_free(d);
     }
+    wake_missed(&w->nodes[node]);
 }
 
 /* ---- the loop of a shard ---- */
 
 static void wake(void *user, uint64_t generation);
+
+/* A process that stood still in its poll handles what came meanwhile before it looks at its timers. */
+static void wake_missed(struct world_node *n)
+{
+    for (uint8_t k = 0; k < n->shards_count; k++) {
+        struct world_shard *s = &n->shards[k];
+        if (!s->wake_missed) continue;
+        s->wake_missed = false;
+        schedule_at(&n->world->schedule, n->world->schedule.now_ns, wake, s, n->generation);
+    }
+}
 
 static void end_iteration(struct world_shard *s)
 {
@@ -140,7 +154,10 @@ static void wake(void *user, uint64_t generation)
     struct world_shard *s = user;
     struct world *w = s->world;
     if (!s->shard || w->nodes[s->node].generation != generation) return;
-    if (world__defer_if_paused(w, s->node, wake, s, generation)) return;
+    if (world__node_is_held(w, s->node)) {
+        s->wake_missed = true;
+        return;
+    }
     if (w->schedule.now_ns >= s->wake_ns) s->wake_ns = UINT64_MAX;
     end_iteration(s);
 }
@@ -351,7 +368,7 @@ static bool open_shard(struct world_node *n, struct world_shard *s, struct buffe
     enum status status =
         shard_open(&config, &ports, world_wall_ms(w, n->index), world_mono_ns(w, n->index), &s->shard, out_error);
     s->wake_ns = UINT64_MAX;
-    s->iteration_due = false;
+    s->iteration_due = s->wake_missed = false;
     if (status == STATUS_OK && w->watcher) w->watcher(w->watcher_user, n->index, s->shard, true);
     return status == STATUS_OK;
 }

@@ -32,6 +32,7 @@ struct world_shard {
     struct kv_memory *kv;
     bool iteration_due;           /* an end of iteration is scheduled */
     uint64_t wake_ns;             /* the earliest wake scheduled; UINT64_MAX for none */
+    bool wake_missed;             /* one came while the node was paused */
     uint64_t mail_ns[SHARDS_MAX]; /* when the newest frame to each other shard arrives: mailboxes keep order */
 };
 

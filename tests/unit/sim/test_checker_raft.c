@@ -190,6 +190,22 @@ static void a_commit_within_one_region_is_found(void **state)
     expect(&c, "commit rule held");
 }
 
+static void an_earlier_term_committed_by_counting_is_found(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_init(&c);
+    append(&c, 3, 1, "a");
+    c.sights[3].durable = 1;
+    see(&c, 3);
+    append(&c, 1, 1, "a");
+    c.sights[1].term = 2;
+    c.sights[1].leads = true;
+    c.sights[1].durable = c.sights[1].commit = 1;
+    see(&c, 1);
+    expect(&c, "own term committed");
+}
+
 static void a_commit_before_the_disk_is_found(void **state)
 {
     (void)state;
@@ -268,6 +284,7 @@ int main(void)
         cmocka_unit_test(another_entry_in_front_is_found),
         cmocka_unit_test(two_entries_committed_at_one_index_are_found),
         cmocka_unit_test(a_commit_within_one_region_is_found),
+        cmocka_unit_test(an_earlier_term_committed_by_counting_is_found),
         cmocka_unit_test(a_commit_before_the_disk_is_found),
         cmocka_unit_test(a_stale_tail_does_not_count),
         cmocka_unit_test(both_halves_of_a_joint_configuration_count),
