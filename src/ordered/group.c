@@ -344,6 +344,7 @@ bool group_write_back(struct group *g)
     note_flushed(g);
     uint64_t lsn = log_last_lsn(g->log);
     machine_work(g->machine, lsn);
+    group__apply_after(g, lsn);
     bool begun = machine_write_back(g->machine, lsn);
     if (begun || machine_flushed_lsn(g->machine) >= lsn) {
         g->write_back_lsn = lsn;

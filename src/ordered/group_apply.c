@@ -211,6 +211,13 @@ void group__wait_for_cold(struct group *g, const struct machine_answer *answer)
 
 /* ---- applying ---- */
 
+/* A write-back as of `lsn` speaks of what is applied now. What is applied later counts as later, though its record may
+ * stand before: else it would seem to be at rest already, leave memory, and come back as it was. */
+void group__apply_after(struct group *g, uint64_t lsn)
+{
+    if (g->apply_lsn <= lsn) g->apply_lsn = lsn + 1;
+}
+
 static uint64_t lsn_of(struct group *g, uint64_t index)
 {
     const struct group_log_entry *place = group_log_find(&g->entries, index);

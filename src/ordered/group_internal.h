@@ -135,6 +135,8 @@ void group__add_waiter(struct group *g, struct group_waiter waiter);
 void group__on_read(struct group *g, const struct raft_read *read);
 void group__forget_read(struct group *g, uint64_t token); /* nobody waits for it any more */
 void group__lose_waiters(struct group *g, uint64_t up_to_index);
+/* What is applied from now on has a later lsn than this. */
+void group__apply_after(struct group *g, uint64_t lsn);
 /* Fetch what is cold; applying waits for it. */
 void group__wait_for_cold(struct group *g, const struct machine_answer *answer);
 

@@ -105,6 +105,7 @@ enum status group_start(struct group *g, struct log *log, struct group_now now)
     g->now = now;
     g->applied = g->apply_to = g->flushed_index = applied;
     g->time_ms = machine_time_ms(g->machine);
+    group__apply_after(g, machine_flushed_lsn(g->machine));
     raft_start(g->raft, now.mono_ns);
     return STATUS_OK;
 }
