@@ -198,6 +198,7 @@ static bool reply_refuses(struct slice reply, uint8_t flags)
 static bool try_commands(struct applying *a, size_t *out_refusal)
 {
     const struct machine_entry *entry = a->entry;
+    size_t begin = a->reply->length;
     for (size_t i = 0; i < entry->commands_count; i++) {
         size_t mark = a->reply->length;
         machine__run_command(a, &entry->commands[i], true);
@@ -207,7 +208,10 @@ static bool try_commands(struct applying *a, size_t *out_refusal)
         return false;
     }
     *out_refusal = a->reply->length;
-    return !machine__reply_broken_minimum(a);
+    if (machine__reply_broken_minimum(a)) return false;
+    if (a->reply->length - begin <= TRANSACTION_REPLY_BYTES_MAX) return true;
+    resp_write_error(a->reply, "ERR the replies of the transaction are too long");
+    return false;
 }
 
 static void run_prepare(struct applying *a)

@@ -2,9 +2,10 @@
  *
  *     transaction = id:bytes age:varint deadline:varint keep_until:varint flags:u8
  *                   groups:count{ table:varint partition:varint }
- *     answer      = state:u8 reason:u8 reply:bytes holder:bytes
+ *     answer      = state:u8 reason:u8 reply:bytes holder:bytes, in a RESP bulk: it is the reply to an entry
  */
 #include "ordered/machine.h"
+#include "wire/resp.h"
 
 void transaction_write(struct buffer *out, const struct transaction *t)
 {
@@ -54,15 +55,26 @@ void transaction_read(struct reader *r, struct arena *arena, struct transaction 
 void transaction_answer_write(struct buffer *out, const struct transaction_answer *answer)
 {
     ASSERT(answer->state >= TRANSACTION_GONE && answer->state <= TRANSACTION_ABORTED);
-    write_u8(out, (uint8_t)answer->state);
-    write_u8(out, (uint8_t)answer->reason);
-    write_bytes(out, answer->reply);
-    write_bytes(out, answer->holder);
+    struct buffer bytes;
+    buffer_init(&bytes, out->bytes_max);
+    write_u8(&bytes, (uint8_t)answer->state);
+    write_u8(&bytes, (uint8_t)answer->reason);
+    write_bytes(&bytes, answer->reply);
+    write_bytes(&bytes, answer->holder);
+    resp_write_bulk(out, buffer_slice(&bytes));
+    buffer_deinit(&bytes);
 }
 
 enum status transaction_answer_read(struct slice bytes, struct transaction_answer *out)
 {
-    struct reader r = reader_of(bytes);
+    struct arena arena;
+    arena_init(&arena);
+    struct resp_value value;
+    size_t used;
+    enum status status = resp_read(bytes, &arena, &value, &used);
+    arena_deinit(&arena); /* the text lies in `bytes` */
+    if (status != STATUS_OK || used != bytes.length || value.type != RESP_BULK) return STATUS_MALFORMED;
+    struct reader r = reader_of(value.text);
     struct transaction_answer answer;
     answer.state = (enum transaction_state)read_u8(&r);
     answer.reason = (enum transaction_reason)read_u8(&r);

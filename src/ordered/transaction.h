@@ -30,6 +30,7 @@ enum {
     TRANSACTION_LIFE_MS_MAX = 10 * 60 * 1000,                  /* a deadline further away is refused */
     TRANSACTION_KEEP_MS_MAX = 25 * 60 * 60 * 1000,             /* the same for keep_until_ms */
     TRANSACTION_COUNT_MAX = 256 * 1024,                        /* of one group, finished ones that are kept included */
+    TRANSACTION_REPLY_BYTES_MAX = 16 << 20,                    /* of one part; longer is refused */
     TRANSACTION_BYTES_MAX = 128 << 20,                         /* of their records */
     TRANSACTION_ABORTED_COUNT_MAX = 2 * TRANSACTION_COUNT_MAX, /* refusals have this room beyond the others' */
 };
