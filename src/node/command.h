@@ -91,7 +91,8 @@ struct command_group {
 };
 extern const struct command_group node_commands_string, node_commands_counter, node_commands_hash, node_commands_set,
     node_commands_key, node_commands_connection, node_commands_table, node_commands_conflict, node_commands_topology,
-    node_commands_fault, node_commands_pubsub, node_commands_list, node_commands_zset, node_commands_ordered;
+    node_commands_fault, node_commands_pubsub, node_commands_list, node_commands_zset, node_commands_ordered,
+    node_commands_money;
 
 const struct command *command_find(const struct slice *args,
                                    size_t args_count); /* NULL: unknown; resolves subcommands */

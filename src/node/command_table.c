@@ -9,7 +9,7 @@ static const struct command_group *const groups[] = {
     &node_commands_string,   &node_commands_counter,    &node_commands_hash,   &node_commands_set,
     &node_commands_key,      &node_commands_connection, &node_commands_table,  &node_commands_conflict,
     &node_commands_topology, &node_commands_fault,      &node_commands_pubsub, &node_commands_list,
-    &node_commands_zset,     &node_commands_ordered};
+    &node_commands_zset,     &node_commands_ordered,    &node_commands_money};
 
 enum { GROUPS_COUNT = sizeof groups / sizeof groups[0], INDEX_SLOTS = 1024, WORD_BYTES_MAX = 32 };
 

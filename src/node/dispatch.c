@@ -174,8 +174,8 @@ static enum dispatched on_keys(struct client *c, const struct command *command, 
     struct partition_slot *slot;
     switch (ordered__keys(c->shard, command, words->args, words->args_count, &slot)) {
     case ORDERED_KEYS_NONE: return dispatch__as_task(c, command, words, NULL);
-    case ORDERED_KEYS_ONE_GROUP: return on_ordered(c, command, words, slot);
-    case ORDERED_KEYS_REFUSED: ordered__reply_several_groups(command->name, &c->out); return refuse(c);
+    case ORDERED_KEYS_ONE_GROUP:
+    case ORDERED_KEYS_SEVERAL: return on_ordered(c, command, words, slot);
     }
     PANIC("keys of several kinds");
 }

@@ -39,6 +39,7 @@ enum ordered_job {
     ORDERED_CANCEL,  /* the same, after an entry that cancels it */
     ORDERED_VERSION, /* of the key in args */
     ORDERED_MULTI,   /* args as ordered_multi.c says */
+    ORDERED_ENTRY,   /* args: an entry of a transaction (txn_ask.c); it keeps no order with others */
 };
 
 struct ordered_ask { /* what is asked of a group; borrowed */
@@ -121,7 +122,7 @@ void ordered__check_deadlines(struct shard *s);
 enum ordered_keys {
     ORDERED_KEYS_NONE,      /* key by key */
     ORDERED_KEYS_ONE_GROUP, /* as a whole, at *out_slot */
-    ORDERED_KEYS_REFUSED,   /* it writes to several groups */
+    ORDERED_KEYS_SEVERAL,   /* it writes to several groups, as a whole too */
 };
 enum ordered_keys ordered__keys(struct shard *s, const struct command *command, const struct slice *args,
                                 size_t args_count, struct partition_slot **out_slot);

@@ -77,11 +77,22 @@ enum dispatched ordered__on_ask(struct client *c, const struct command *command,
     bool reads_here = free && !writes && (leads || ordered__reads_any(slot));
     if (reads_here && read_at_once(c, ask, slot)) return DISPATCHED;
     uint64_t mark = client__defer(c);
-    bool is_locked = leads && machine_locks_count(group_machine(slot->group)) > 0; /* then a task tries again */
-    bool quick = leads && writes && ask->job != ORDERED_CANCEL && !is_locked;
+    bool may_meet_lock = leads && machine_transactions_count(group_machine(slot->group)) > 0; /* then a task waits */
+    bool quick = leads && writes && ask->job != ORDERED_CANCEL && !may_meet_lock;
     if (quick && ordered__propose(slot, NULL, c->id, mark, ask) == GROUP_DONE) return DISPATCHED;
     run_as_task(c, command, ask, slot, mark, writes);
     return DISPATCHED;
+}
+
+static enum dispatched over_groups(struct client *c, const struct machine_command *own, const struct ordered_ask *ask)
+{
+    if (c->pending_count > 0) { /* a transaction is alone on its connection */
+        client__block(c, BLOCK_ORDER);
+        return DISPATCH_PARKED;
+    }
+    if (ask->id.length == 0 && !ask->rule && txn__on_keys(c, ask->args, ask->args_count)) return DISPATCHED;
+    ordered__reply_several_groups(own->name, &c->out);
+    return refuse(c);
 }
 
 enum dispatched ordered__on_key(struct client *c, const struct command *command, const struct ordered_ask *ask,
@@ -94,10 +105,7 @@ enum dispatched ordered__on_key(struct client *c, const struct command *command,
     }
     if (!machine_command_check(own, ask->args, ask->args_count, &c->out)) return refuse(c);
     bool one_key = own->numkeys_at == 0 && own->key_first == own->key_last;
-    if (!one_key && !ordered__is_one_group(c->shard, ask, slot)) {
-        ordered__reply_several_groups(own->name, &c->out);
-        return refuse(c);
-    }
+    if (!one_key && !ordered__is_one_group(c->shard, ask, slot)) return over_groups(c, own, ask);
     return ordered__on_ask(c, command, ask, slot, own->flags & MACHINE_WRITES);
 }
 
@@ -114,6 +122,31 @@ static bool id_is_fine(struct client *c, struct slice id)
     if (id.length > 0 && id.length <= MACHINE_ID_BYTES_MAX) return true;
     resp_write_error_format(&c->out, "ERR an idempotency id has 1 to %d bytes", MACHINE_ID_BYTES_MAX);
     return false;
+}
+
+/* Of a command on a hold, whose id names its group. NULL: the id is none. */
+static struct partition_slot *slot_of_hold(struct client *c, struct slice id)
+{
+    uint64_t table;
+    uint16_t partition;
+    if (!machine_hold_id_read(id, &table, &partition)) return NULL;
+    struct partition_slot *slot = catalog__slot(c->shard, table, partition);
+    return slot && slot->table->table.contract.engine == ENGINE_ORDERED ? slot : NULL;
+}
+
+static bool takes_hold(const struct command *command)
+{
+    return strcmp(command->name, "settle") == 0 || strcmp(command->name, "void") == 0;
+}
+
+static enum dispatched on_hold(struct client *c, const struct command *command, const struct resp_request *words)
+{
+    struct ordered_ask ask = {ORDERED_COMMAND, slice_of(NULL, 0), c->resp_version,
+                              words->args,     words->args_count, NULL};
+    struct partition_slot *slot = slot_of_hold(c, words->args[1]);
+    if (slot) return ordered__on_key(c, command, &ask, slot);
+    resp_write_error(&c->out, "ERR no such hold: this is no id that HOLD gave, or its table is gone");
+    return refuse(c);
 }
 
 static struct partition_slot *slot_of_key(struct client *c, struct slice key)
@@ -135,6 +168,7 @@ static const struct command *inner_command(struct client *c, const char *what, c
         return NULL;
     }
     *out_slot = takes_keys(command) ? slot_of_key(c, ask->args[command->key_first]) : NULL;
+    if (takes_hold(command)) *out_slot = slot_of_hold(c, ask->args[1]);
     if (*out_slot && (*out_slot)->table->table.contract.engine == ENGINE_ORDERED) return command;
     resp_write_error_format(&c->out,
                             "CONTRACT %s takes a command on keys of an ordered table, whose log has a place for it; "
@@ -222,5 +256,6 @@ enum dispatched ordered__command(struct client *c, const struct command *command
     if (strcmp(command->name, "idempotent") == 0) return on_idempotent(c, words, NULL);
     if (strcmp(command->name, "with") == 0) return on_with(c, words);
     if (strcmp(command->name, "outcome") == 0) return on_outcome(c, command, words);
+    if (takes_hold(command)) return on_hold(c, command, words);
     return ordered__multi_command(c, command, words);
 }

@@ -26,10 +26,23 @@ static void look_at_argument(void *user, size_t index)
     look(places, places->args[index]);
 }
 
+/* A hold's id names its group. */
+static void look_at_hold(struct places *places, struct slice id)
+{
+    uint64_t table;
+    uint16_t partition;
+    struct partition_slot *slot =
+        machine_hold_id_read(id, &table, &partition) ? catalog__slot(places->shard, table, partition) : NULL;
+    if (!places->slot) places->slot = slot;
+    places->is_one &= slot && slot == places->slot;
+    places->any_ordered = true;
+}
+
 static void look_at_command(struct places *places, const struct slice *args, size_t args_count)
 {
     const struct machine_command *command = machine_command_find(args[0]);
     places->args = args;
+    if (command && command->flags & MACHINE_BY_HOLD && args_count > 1) look_at_hold(places, args[1]);
     if (command) machine_command_keys(command, args, args_count, look_at_argument, places);
 }
 
@@ -55,6 +68,7 @@ bool ordered__is_one_group(struct shard *s, const struct ordered_ask *ask, const
     case ORDERED_OUTCOME:
     case ORDERED_CANCEL:
     case ORDERED_VERSION: look(&places, ask->args[0]); break;
+    case ORDERED_ENTRY: return true; /* whoever sends it knows its group, not its keys */
     }
     return places.is_one && places.slot == slot;
 }
@@ -76,5 +90,5 @@ enum ordered_keys ordered__keys(struct shard *s, const struct command *command, 
     *out_slot = places.slot;
     if (!places.any_ordered) return ORDERED_KEYS_NONE;
     if (places.is_one) return ORDERED_KEYS_ONE_GROUP;
-    return command->flags & COMMAND_WRITES ? ORDERED_KEYS_REFUSED : ORDERED_KEYS_NONE;
+    return command->flags & COMMAND_WRITES ? ORDERED_KEYS_SEVERAL : ORDERED_KEYS_NONE;
 }

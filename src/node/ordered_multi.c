@@ -3,7 +3,7 @@
  * As one job a MULTI is a list of words:  "multi" count (words-of-command word ...)... (key version)...
  *
  * WATCH notes the version of each key, the index of its last change; the entry carries them, and where one has changed
- * before it, nothing is done and the reply is null.
+ * before it, nothing is done and the reply is null. Where the keys are in several groups it is a transaction (txn.h).
  */
 #include <stdio.h>
 
@@ -182,25 +182,10 @@ static struct ordered_ask ask_of(struct client *c)
     return (struct ordered_ask){ORDERED_MULTI, slice_of(NULL, 0), c->resp_version, args, count, NULL};
 }
 
-struct first_key {
-    const struct slice *args;
-    struct slice key;
-    bool found;
-};
-
-static void note_first(void *user, size_t index)
-{
-    struct first_key *first = user;
-    if (first->found) return;
-    first->found = true;
-    first->key = first->args[index];
-}
-
-/* Where the first command's first key is; NULL: some command can't be in a transaction, and the error is replied. */
-static struct partition_slot *slot_of(struct client *c, const struct ordered_ask *ask)
+/* False: some command can't be in a transaction, and the error is replied. */
+static bool commands_are_fine(struct client *c, const struct ordered_ask *ask)
 {
     struct machine_entry entry = {0};
-    struct first_key first = {0};
     if (!ordered__multi_entry(ask, &c->arena, &entry)) PANIC("a MULTI of ours can't be read");
     for (size_t i = 0; i < entry.commands_count; i++) {
         const struct machine_args *args = &entry.commands[i];
@@ -211,19 +196,11 @@ static struct partition_slot *slot_of(struct client *c, const struct ordered_ask
                                     "tables; nothing was done",
                                     args->args[0].length < 64 ? (int)args->args[0].length : 64,
                                     (const char *)args->args[0].data);
-            return NULL;
+            return false;
         }
-        if (!machine_command_check(command, args->args, args->count, &c->out)) return NULL;
-        first.args = args->args;
-        machine_command_keys(command, args->args, args->count, note_first, &first);
+        if (!machine_command_check(command, args->args, args->count, &c->out)) return false;
     }
-    ASSERT(first.found);
-    struct partition_slot *slot = route__key(route__table(c->shard, first.key), hash_key(first.key));
-    if (slot->table->table.contract.engine == ENGINE_ORDERED && ordered__is_one_group(c->shard, ask, slot)) return slot;
-    resp_write_error(&c->out,
-                     "CONTRACT the keys of a transaction, watched ones too, are of one partition of one ordered "
-                     "table; nothing was done. PARTITIONS 1 puts a table into one");
-    return NULL;
+    return true;
 }
 
 static enum dispatched on_exec(struct client *c, const struct command *command)
@@ -232,8 +209,11 @@ static enum dispatched on_exec(struct client *c, const struct command *command)
     if (!ordered__multi_is_open(c)) return reply_error(c, "ERR EXEC without MULTI");
     bool aborted = m->aborted, empty = m->commands == 0;
     struct ordered_ask ask = ask_of(c);
-    struct partition_slot *slot = aborted || empty ? NULL : slot_of(c, &ask);
-    if (slot && c->ordered_reads > 0) { /* asked again when its reads are there */
+    struct txn_plan plan = {0};
+    bool goes = !aborted && !empty && commands_are_fine(c, &ask) &&
+                txn__plan_multi(c->shard, &ask, &c->arena, &plan, &c->out) == TXN_PLANNED;
+    bool several = plan.parts_count > 1;
+    if (goes && (several ? c->pending_count : c->ordered_reads) > 0) { /* asked again when its replies are there */
         client__block(c, BLOCK_ORDER);
         return DISPATCH_PARKED;
     }
@@ -241,11 +221,13 @@ static enum dispatched on_exec(struct client *c, const struct command *command)
     forget_watches(m);
     if (aborted) return reply_error(c, "EXECABORT Transaction discarded because of previous errors.");
     if (empty) resp_write_array(&c->out, 0);
-    if (!slot) {
+    if (!goes) {
         client__replied(c, 0);
         return DISPATCHED;
     }
-    return ordered__on_ask(c, command, &ask, slot, true);
+    if (!several) return ordered__on_ask(c, command, &ask, plan.parts[0].slot, true);
+    txn__on_multi(c, &ask);
+    return DISPATCHED;
 }
 
 /* ---- WATCH ---- */

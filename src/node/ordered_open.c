@@ -133,6 +133,7 @@ void ordered__drop(struct partition_slot *slot)
         break;
     }
     struct group *group = slot->group;
+    txn__drop(slot);
     group_drop(group);
     slot->group = NULL;
     o->parked_dirty = true; /* who waits for it is told */

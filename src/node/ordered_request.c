@@ -110,7 +110,14 @@ static void unpark(struct task *task)
 
 /* ---- here ---- */
 
-/* False: a MULTI that can't be read. */
+/* False: it can't be read, or is none of a transaction. */
+static bool read_entry(struct slice bytes, struct arena *arena, struct machine_entry *out)
+{
+    return machine_entry_read(bytes, arena, out) == STATUS_OK && out->kind >= MACHINE_ENTRY_PREPARE &&
+           out->kind <= MACHINE_ENTRY_FORGET;
+}
+
+/* False: a MULTI or an entry that can't be read. */
 static bool write_entry(struct partition_slot *slot, const struct ordered_ask *ask)
 {
     struct shard *s = slot->shard;
@@ -122,7 +129,9 @@ static bool write_entry(struct partition_slot *slot, const struct ordered_ask *a
                                   .commands_count = ask->job == ORDERED_CANCEL ? 0 : 1};
     struct arena arena;
     arena_init(&arena);
-    bool can = ask->job != ORDERED_MULTI || ordered__multi_entry(ask, &arena, &entry);
+    bool can = true;
+    if (ask->job == ORDERED_MULTI) can = ordered__multi_entry(ask, &arena, &entry);
+    if (ask->job == ORDERED_ENTRY) can = read_entry(ask->args[0], &arena, &entry);
     entry.time_ms = group_time_ms(slot->group, ordered__now(s->now.wall_ms, s->now.mono_ns));
     buffer_clear(&s->ordered.entry);
     if (can) machine_entry_write(&s->ordered.entry, &entry);
@@ -210,7 +219,8 @@ enum machine_result ordered__read(struct partition_slot *slot, const struct orde
     case ORDERED_VERSION: return read_version(slot, ask, reply, answer);
     case ORDERED_OUTCOME:
     case ORDERED_CANCEL: return read_outcome(slot, ask, reply, answer);
-    case ORDERED_MULTI: break;
+    case ORDERED_MULTI:
+    case ORDERED_ENTRY: break;
     }
     PANIC("job %d reads nothing", (int)ask->job);
 }
@@ -383,6 +393,15 @@ static void ask(struct task *task, struct target target)
 
 /* ---- one attempt ---- */
 
+/* As of what is applied: an entry that would do nothing need not be in the log. */
+static bool meets_lock(struct task *task)
+{
+    struct machine *machine = group_machine(task->slot->group);
+    if (task->ordered.job != ORDERED_COMMAND || machine_locks_count(machine) == 0) return false;
+    struct machine_answer answer;
+    return machine_lock_check(machine, task->args, task->args_count, &answer) == MACHINE_LOCKED;
+}
+
 static void attempt(struct task *task)
 {
     struct partition_slot *slot = task->slot;
@@ -390,7 +409,9 @@ static void attempt(struct task *task)
     bool leads = slot->group && group_is_leader(slot->group);
     bool is_entry = task->ordered.writes || task->ordered.through_log;
     task->state = TASK_WORKING;
-    if (leads && is_entry) {
+    if (leads && is_entry && meets_lock(task)) {
+        on_refusal(task, GROUP_LOCKED);
+    } else if (leads && is_entry) {
         struct ordered_ask what = ask_of(task);
         enum group_outcome outcome = ordered__propose(slot, task, 0, 0, &what);
         if (outcome != GROUP_DONE) on_refusal(task, outcome);
@@ -444,24 +465,28 @@ void ordered__run(struct task *task)
     task->state = TASK_WORKING;
     if (task->ordered.is_ready && task->slot->group) {
         read_for_task(task);
-    } else if (task->slot->parked_count > 0) { /* Q3 */
+    } else if (task->slot->parked_count > 0 && task->ordered.job != ORDERED_ENTRY) { /* Q3 */
         park(task);
     } else {
         attempt(task);
     }
 }
 
-/* True when it can't go on now: whoever comes later to its partition waits as well. */
-static bool must_stay(struct task *task, uint64_t pass)
+static bool has_no_way(const struct task *task)
 {
     struct partition_slot *slot = task->slot;
-    struct target target = {TARGET_HERE, 0, 0};
-    if (slot->asked_count > 0 && slot->open_pass != pass) return true;
-    slot->open_pass = pass;
     bool is_entry = task->ordered.writes || task->ordered.through_log;
     bool here = slot->group && (group_is_leader(slot->group) || !is_entry);
-    if (!here) target = target_of(slot, is_entry);
-    return target.kind == TARGET_NONE;
+    return !here && target_of(slot, is_entry).kind == TARGET_NONE;
+}
+
+/* True when it can't go on now: whoever comes later to its partition waits as well. */
+static bool must_stay(const struct task *task, uint64_t pass)
+{
+    struct partition_slot *slot = task->slot;
+    if (slot->asked_count > 0 && slot->open_pass != pass) return true;
+    slot->open_pass = pass;
+    return has_no_way(task);
 }
 
 static void end_parked(struct task *task)
@@ -494,14 +519,15 @@ void ordered__look_at_parked(struct shard *s)
             end_parked(task);
             continue;
         }
-        if (slot->stuck_pass == pass) continue;
-        bool stays = must_stay(task, pass);
+        bool keeps_order = task->ordered.job != ORDERED_ENTRY;
+        if (keeps_order && slot->stuck_pass == pass) continue;
+        bool stays = keeps_order ? must_stay(task, pass) : has_no_way(task);
         uint32_t parked_before = slot->parked_count;
         if (!stays) {
             unpark(task);
             attempt(task);
         }
-        if (stays || slot->parked_count == parked_before) slot->stuck_pass = pass;
+        if (keeps_order && (stays || slot->parked_count == parked_before)) slot->stuck_pass = pass;
     }
 }
 
@@ -519,7 +545,7 @@ static bool read_ask(struct task *task, struct reader *r)
     task->ordered.id = read_bytes(r);
     uint8_t version = read_u8(r);
     uint64_t count = read_varint(r);
-    if (r->failed || flags > (ASK_THROUGH_LOG | ASK_RULE) || job > ORDERED_MULTI || (version != 2 && version != 3))
+    if (r->failed || flags > (ASK_THROUGH_LOG | ASK_RULE) || job > ORDERED_ENTRY || (version != 2 && version != 3))
         return false;
     if (count == 0 || count > reader_left(r) || task->ordered.id.length > MACHINE_ID_BYTES_MAX) return false;
     task->args = arena_alloc(&task->arena, count * sizeof *task->args);
@@ -528,6 +554,8 @@ static bool read_ask(struct task *task, struct reader *r)
     task->resp_version = version;
     task->ordered.job = (enum ordered_job)job;
     task->ordered.through_log = flags & ASK_THROUGH_LOG;
+    struct machine_entry entry;
+    if (job == ORDERED_ENTRY && !read_entry(task->args[0], &task->arena, &entry)) return false;
     return reader_finished(r);
 }
 
@@ -535,7 +563,12 @@ void ordered__serve(struct task *task)
 {
     struct reader r = reader_of(task->payload);
     bool is_ordered = task->slot && task->slot->table->table.contract.engine == ENGINE_ORDERED;
-    if (!task->ordered.arrival && (!is_ordered || !read_ask(task, &r))) {
+    bool is_ours = task->origin == TASK_OF_TXN; /* it has its words, or its answer already */
+    if (is_ours && task->reply.length > 0) {
+        task__finish(task);
+        return;
+    }
+    if (!task->ordered.arrival && (!is_ordered || (!is_ours && !read_ask(task, &r)))) {
         resp_write_error(&task->reply, "ERR malformed forwarded command");
         task__finish(task);
         return;

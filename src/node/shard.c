@@ -164,6 +164,7 @@ static void tick(struct shard *s)
     peer__tick(s);
     call__check_deadlines(s);
     ordered__tick(s);
+    txn__tick(s);
 }
 
 /* ---- opening ---- */
@@ -253,6 +254,7 @@ static struct shard *shard_new(const struct shard_config *config, const struct s
     for (uint32_t i = 0; i < TOPOLOGY_NODES_MAX; i++) list_init(&s->calls_to_node[i]);
     for (uint32_t i = 0; i < SHARDS_MAX; i++) list_init(&s->calls_to_shard[i]);
     ordered__init(s);
+    txn__init(s);
     write_init(&s->write);
     buffer_init(&s->body, RESP_REQUEST_BYTES_MAX);
     buffer_init(&s->frame, FRAME_BODY_BYTES_MAX);
@@ -305,6 +307,7 @@ void shard_free(struct shard *s)
     call__free_all(s);
     catalog__free(s);
     ordered__free(s);
+    txn__free(s);
     log_free(s->log);
     store_free(s->store);
     memory_free(s->undurable);
@@ -348,6 +351,8 @@ static uint64_t next_wake(const struct shard *s)
     if (task__any_step(s) || walk__any(s) || upkeep__has_work(s)) return 0;
     uint64_t wake = s->tick_all_ns, ordered = ordered__next_wake(s);
     if (ordered < wake) wake = ordered;
+    uint64_t txns = txn__next_wake(s);
+    if (txns < wake) wake = txns;
     if (!list_is_empty(&s->active) && s->tick_active_ns < wake) wake = s->tick_active_ns;
     bool parked = !list_is_empty(&s->blocked) || !list_is_empty(&s->tasks);
     if (parked && s->tick_active_ns < wake) wake = s->tick_active_ns;
@@ -412,8 +417,8 @@ void shard_visit_replicas(const struct shard *s, void (*visit)(void *user, struc
 bool shard_is_quiet(const struct shard *s)
 {
     return list_is_empty(&s->tasks) && list_is_empty(&s->blocked) && list_is_empty(&s->output) &&
-           list_is_empty(&s->walks) && s->calls_count == 0 && s->ordered.waiters_count == 0 && log_is_idle(s->log) &&
-           s->durable_lsn == log_last_lsn(s->log);
+           list_is_empty(&s->walks) && s->calls_count == 0 && s->ordered.waiters_count == 0 && txn__is_quiet(s) &&
+           log_is_idle(s->log) && s->durable_lsn == log_last_lsn(s->log);
 }
 
 static void check_replica(void *user, struct replica *replica)

@@ -21,6 +21,7 @@
 #include "node/keyspace.h"
 #include "node/ordered.h"
 #include "node/shard.h"
+#include "node/txn.h"
 #include "wire/frame.h"
 
 enum {
@@ -52,6 +53,7 @@ struct partition_slot {
     uint8_t *nodes;                 /* all holders, best for us first: this node, our region, then by link latency */
     struct replica *replica;        /* NULL: not on this shard, or of an ordered table */
     struct group *group;            /* NULL: not on this shard, or of a mergeable table */
+    struct recovery *recovery;      /* of transactions, while this node leads and has some; else NULL */
     uint8_t leader_node;            /* of an ordered table: who leads as far as we know; NODE_NONE */
     uint32_t parked_count;          /* tasks that wait here for a leader */
     uint32_t asked_count;           /* tasks that asked another node */
@@ -201,7 +203,7 @@ struct call_window { /* which of an asker's calls were served: a call is served 
 
 /* ---- tasks (task.c) ---- */
 
-enum task_origin { TASK_OF_CLIENT, TASK_OF_TASK, TASK_OF_CALL };
+enum task_origin { TASK_OF_CLIENT, TASK_OF_TASK, TASK_OF_CALL, TASK_OF_TXN };
 enum task_state {
     TASK_NEW,
     TASK_COLD,    /* waits for an item to be fetched; then runs again */
@@ -238,6 +240,7 @@ struct task {
     void (*step)(struct task *task); /* WORKING: called once per iteration, if set */
     void (*part_done)(struct task *task, uint32_t part, enum call_outcome outcome, struct slice answer);
     struct ordered_task ordered;
+    struct txn_asker asker; /* OF_TXN */
 };
 
 /* ---- peers (peer.c) ---- */
@@ -334,6 +337,7 @@ struct shard {
     bool store_busy;
 
     struct ordered ordered;
+    struct txns txns;
     struct write write; /* scratch of the request that runs */
     struct buffer body, frame, replica_frame, scratch;
     struct statistics statistics;

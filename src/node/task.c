@@ -197,6 +197,7 @@ void task__finish(struct task *task)
         return;
     }
     case TASK_OF_CALL: task->state = TASK_DURABLE; return;
+    case TASK_OF_TXN: txn__answered(task); return;
     }
 }
 

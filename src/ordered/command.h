@@ -62,7 +62,7 @@ void machine__run_command(struct applying *a, const struct machine_args *command
 MUST_USE bool machine__watches_hold(const struct applying *a);
 /* True: what was run since keeps_undo leaves a key below the minimum, and the error is replied. */
 MUST_USE bool machine__reply_broken_minimum(struct applying *a);
-/* Every key of the entry's commands, in order, some perhaps twice; accounts of holds too, as far as they are hot. */
+/* Every key of the entry's commands and watches, some perhaps twice; accounts of holds too, as far as they are hot. */
 void machine__visit_entry_keys(struct applying *a, const struct machine_entry *entry,
                                void (*visit)(void *user, struct slice key), void *user);
 

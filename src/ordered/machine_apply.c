@@ -267,6 +267,7 @@ void machine__visit_entry_keys(struct applying *a, const struct machine_entry *e
             machine__hold_find(a->machine, call.args[1], &found, &hold, answer) == MACHINE_DONE && found)
             visit(user, hold.account);
     }
+    for (size_t i = 0; i < entry->watches_count; i++) visit(user, entry->watches[i].key);
 }
 
 /* ---- EXPIRE, CANCEL ---- */

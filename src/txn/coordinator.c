@@ -125,10 +125,11 @@ static void become_resolving(struct txn *t)
 
 static void become_committing(struct txn *t, struct txn_effects *out)
 {
-    ASSERT(all_are_prepared(t)); /* C1 */
+    ASSERT(all_are_prepared(t) || part_in(t, TRANSACTION_COMMITTED) < t->parts_count); /* C1 */
     become(t, TXN_COMMITTING);
     for (uint32_t i = 0; i < t->parts_count; i++) {
-        t->parts[i].acknowledged = t->parts[i].state == TRANSACTION_COMMITTED;
+        enum transaction_state state = t->parts[i].state;
+        t->parts[i].acknowledged = state == TRANSACTION_COMMITTED || state == TRANSACTION_GONE;
     }
     tell(t, TXN_COMMITTED, out);
 }
@@ -167,7 +168,7 @@ static void begin_try(struct txn *t, uint64_t wall_ms)
         struct txn_part *p = &t->parts[i];
         p->state = TRANSACTION_WAIT;
         p->reason = TRANSACTION_NO_REASON;
-        p->may_be_prepared = p->refused = p->acknowledged = p->under_way = false;
+        p->may_be_prepared = p->acknowledged = p->under_way = false;
         p->send_at_ns = t->now_ns;
         buffer_clear(&p->reply);
     }
@@ -191,12 +192,13 @@ static void examine_votes(struct txn *t, struct txn_effects *out)
         become_aborting(t, aborted, out);
         return;
     }
-    if (all_are_prepared(t)) {
+    if (all_are_prepared(t) || part_in(t, TRANSACTION_COMMITTED) < t->parts_count) { /* T1 */
         become_committing(t, out);
         return;
     }
     uint32_t gone = part_in(t, TRANSACTION_GONE);
-    if (gone < t->parts_count) {
+    bool others_may_know = t->is_recovery && part_in(t, TRANSACTION_WAIT) < t->parts_count;
+    if (gone < t->parts_count && !others_may_know) {
         /* Our own record is PREPARED: had that part committed and forgotten, we would have committed before (T3). */
         bool never = t->is_recovery || !t->parts[gone].may_be_prepared;
         t->culprit = gone;
@@ -286,7 +288,6 @@ static void emit_sends(struct txn *t, struct txn_effects *out)
         if (p->acknowledged || p->send_at_ns > t->now_ns) continue;
         if (p->under_way && t->phase == TXN_PREPARING) p->may_be_prepared = true; /* no answer to the one before */
         p->under_way = true;
-        p->refused = false;
         p->request = ++t->requests;
         p->send_at_ns = t->now_ns + 4 * t->times.resend_after;
         out->sends[out->sends_count++] = (struct txn_send){i, p->request, kind_of(t->phase)};
@@ -396,7 +397,6 @@ void txn_on_failure(struct txn *t, uint32_t part, uint32_t request, bool refused
     struct txn_part *p = &t->parts[part];
     if (p->under_way && p->request == request) {
         p->under_way = false;
-        p->refused = refused;
         if (!refused && t->phase == TXN_PREPARING) p->may_be_prepared = true;
         p->send_at_ns = t->now_ns + t->times.resend_after;
     }

@@ -55,7 +55,6 @@ struct txn_part {
     enum transaction_state state;   /* WAIT: nothing is known */
     enum transaction_reason reason; /* of the last answer */
     bool may_be_prepared;           /* a PREPARE was sent whose fate is not known */
-    bool refused;                   /* the last request never got into a log */
     bool acknowledged;              /* it has answered to the entry of the present phase */
     bool under_way;                 /* a request */
     uint32_t request;               /* its number; answers to others are late, and dropped */

@@ -94,7 +94,9 @@ class OrderedTest(cluster.TestCase):
 
     def test_keys_of_several_groups_are_refused_as_a_whole(self):
         us = next(iter(self.table()))
-        self.assert_error("CONTRACT", us.ask("MSET", *[word for n in range(20) for word in ("accounts:m%d" % n, n)]))
+        words = ["accounts:m%d" % n for n in range(20)]
+        self.assert_error("CONTRACT", us.ask("SINTERSTORE", *words))
+        self.assert_error("CONTRACT", us.ask("MSET", "users:1", 1, *[word for name in words for word in (name, 1)]))
         names = ["accounts:m%d" % n for n in range(20)]
         self.assertEqual(0, us.call("EXISTS", *names))
         for name in names[5:]:
@@ -194,8 +196,7 @@ class OrderedTest(cluster.TestCase):
             self.assert_error("ERR", connection.ask("NONSENSE"))
             self.assert_error("EXECABORT", connection.ask("EXEC"))
             self.assertEqual("OK", connection.call("MULTI"))
-            for number in range(9):
-                self.assertEqual("QUEUED", connection.call("SET", "accounts:m%d" % number, 1))
+            self.assertEqual("QUEUED", connection.call("SINTERSTORE", *["accounts:m%d" % n for n in range(9)]))
             self.assert_error("CONTRACT", connection.ask("EXEC"))
             self.assert_error("ERR", connection.ask("EXEC"))
             connection.close()
