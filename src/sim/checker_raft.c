@@ -157,7 +157,8 @@ uint64_t raft_watch_committed(const struct raft_watch *w, uint64_t table, uint16
 
 /* ---- elections ---- */
 
-/* Leader completeness: everything that was committed before is in a new leader's log. */
+/* Leader completeness: everything that was committed in earlier terms is in a new leader's log. One whose votes came so
+ * late that another leads in a later term already owes nothing to that term's commits, and commits nothing itself. */
 static void check_new_leader(struct look *look)
 {
     const struct raft_sight *s = look->sight;
@@ -177,7 +178,9 @@ static void see_leader(struct look *look)
 {
     const struct raft_sight *s = look->sight;
     struct watched_group *g = look->group;
+    bool is_late = false;
     for (uint32_t i = g->reigns_count; i-- > 0;) {
+        if (g->reigns[i].term > s->term) is_late = true;
         if (g->reigns[i].term != s->term) continue;
         if (g->reigns[i].leader != s->node) {
             FAIL(look, "election safety", "nodes %u and %u both lead in term %llu", g->reigns[i].leader, s->node,
@@ -190,7 +193,7 @@ static void see_leader(struct look *look)
         g->reigns = memory_realloc(g->reigns, g->reigns_capacity * sizeof *g->reigns);
     }
     g->reigns[g->reigns_count++] = (struct reign){s->term, s->node};
-    check_new_leader(look);
+    if (!is_late) check_new_leader(look);
 }
 
 /* ---- logs ---- */

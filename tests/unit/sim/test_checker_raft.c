@@ -139,6 +139,28 @@ static void a_leader_without_a_committed_entry_is_found(void **state)
     expect(&c, "leader completeness");
 }
 
+/* Node 2 was elected in term 2, but its votes reach it when node 3 leads in term 3 and has committed entry 3. */
+static void a_leader_that_comes_too_late_passes(void **state)
+{
+    (void)state;
+    struct cluster c;
+    cluster_with_two_committed(&c);
+    append(&c, 2, 1, "a");
+    append(&c, 2, 1, "b");
+    append(&c, 1, 3, "c");
+    c.sights[1].durable = 3;
+    c.sights[1].leads = false;
+    see(&c, 1);
+    append(&c, 3, 3, "c");
+    c.sights[3].term = c.sights[3].durable = c.sights[3].commit = 3;
+    c.sights[3].leads = true;
+    see(&c, 3);
+    c.sights[2].term = 2;
+    c.sights[2].leads = true;
+    see(&c, 2);
+    expect(&c, NULL);
+}
+
 static void logs_that_do_not_match_are_found(void **state)
 {
     (void)state;
@@ -280,6 +302,7 @@ int main(void)
         cmocka_unit_test(a_sound_group_passes),
         cmocka_unit_test(two_leaders_of_one_term_are_found),
         cmocka_unit_test(a_leader_without_a_committed_entry_is_found),
+        cmocka_unit_test(a_leader_that_comes_too_late_passes),
         cmocka_unit_test(logs_that_do_not_match_are_found),
         cmocka_unit_test(another_entry_in_front_is_found),
         cmocka_unit_test(two_entries_committed_at_one_index_are_found),
