@@ -163,8 +163,8 @@ void group__on_chunk(struct group *g, const struct raft_chunk *chunk)
 {
     enum status status = chunk->position == 0 ? machine_install_begin(g->machine) : STATUS_OK;
     if (status == STATUS_OK) status = machine_install_bytes(g->machine, chunk->bytes);
-    if (chunk->last) group__apply_after(g, log_last_lsn(g->log)); /* the state stands for everything up to here */
-    if (status == STATUS_OK && chunk->last) status = machine_install_finish(g->machine, g->apply_lsn);
+    uint64_t lsn = log_last_lsn(g->log); /* the new state stands for everything up to here */
+    if (status == STATUS_OK && chunk->last) status = machine_install_finish(g->machine, lsn);
     if (status != STATUS_OK) PANIC("a snapshot can't be installed: %s", status_name(status));
     if (!chunk->last) return;
     g->installing = true;
@@ -172,8 +172,8 @@ void group__on_chunk(struct group *g, const struct raft_chunk *chunk)
     g->install_term = chunk->term;
     buffer_clear(&g->install_configuration);
     buffer_append_slice(&g->install_configuration, chunk->configuration);
-    group__apply_after(g, log_last_lsn(g->log));
-    (void)machine_write_back(g->machine, log_last_lsn(g->log));
+    group__apply_after(g, lsn);
+    (void)machine_write_back(g->machine, lsn);
     store_flush(g->config.machine.store);
 }
 
