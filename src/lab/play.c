@@ -105,13 +105,12 @@ static void note_answer(struct play *p, struct play_answer *a, const struct resp
     if (reply && step->save.length) keep_field(p, step, reply);
     if (step->write.length == 0 || a->refused || a->unknown) return;
     p->out->human = p->out->human || step->human;
-    if (step->claim) {
-        p->out->approved++;
-        return;
-    }
+    if (step->claim && reply->type == RESP_NULL) return; /* a condition was not met */
+    p->out->accepted++;
+    p->out->approved += step->claim;
+    if (step->claim) return;
     ASSERT(p->accepted.count < SCENARIO_VALUES_MAX);
     p->accepted.values[p->accepted.count++] = step->write;
-    p->out->accepted++;
 }
 
 static bool on_reply(void *user, uint32_t token, const struct resp_value *reply, uint64_t latency_ns)

@@ -28,6 +28,7 @@ struct play_world {
     /* Clocks of real processes and their schedulers decide which of two writes came later: the winner is then judged
      * by the stamps that the cluster reports, not by the scenario's. */
     bool judges_by_stamps;
+    bool is_virtual; /* its time is exact: latencies can be judged */
 };
 
 struct play_answer {

@@ -114,6 +114,11 @@ void play__judge_answer(struct play *p, const struct play_answer *answer, const 
     }
     if (!expect.length && answer->unknown)
         play__complain(p, "line %u: an operation of unknown outcome: %s", step->line, answer->text);
+    uint64_t min_ns = step->latency[p->index].min_ns, max_ns = step->latency[p->index].max_ns;
+    bool timed = p->world->is_virtual && reply;
+    if (timed && (answer->latency_ns < min_ns || (max_ns && answer->latency_ns > max_ns))) {
+        play__complain(p, "line %u: the answer took %.1f ms", step->line, (double)answer->latency_ns / 1e6);
+    }
     if (p->s->has_floor && step->kind == STEP_READ && reply && !is_above_floor(reply, p->s->floor))
         play__complain(p, "line %u: below %lld: %s", step->line, (long long)p->s->floor, answer->text);
 }

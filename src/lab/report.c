@@ -7,7 +7,7 @@
 
 #include <stdio.h>
 
-enum { TITLE_WIDTH = 42, LINE_BYTES_MAX = 4096 };
+enum { TITLE_WIDTH = 42, LINE_BYTES_MAX = 4096, LATENCY_SHOWN_NS_MIN = 10000000 };
 
 enum ink { INK_PLAIN, INK_BOLD, INK_DIM, INK_GOOD, INK_BAD, INK_WARN };
 
@@ -130,11 +130,14 @@ static void put_answers(struct page *p, const struct scenario *s, uint32_t strat
         char answer[64];
         snprintf(answer, sizeof answer, "%.*s", a->conflict ? 9 : 40, a->text);
         const char *subject = step->write.length ? (const char *)step->write.data : "";
-        buffer_append_format(&text, "%s%s %.*s%s%s \xE2\x86\x92 %s%s", i ? " \xC2\xB7 " : "",
+        char took[40] = "";
+        if (a->latency_ns >= LATENCY_SHOWN_NS_MIN)
+            snprintf(took, sizeof took, " (%llu ms)", (unsigned long long)(a->latency_ns / 1000000));
+        buffer_append_format(&text, "%s%s %.*s%s%s \xE2\x86\x92 %s%s%s", i ? " \xC2\xB7 " : "",
                              s->topology.regions[a->region], (int)words->words[0].length,
                              (const char *)words->words[0].data, subject[0] ? " " : "", subject,
                              step->save.length ? "the siblings and their context" : answer,
-                             !step->save.length && strlen(a->text) > 40 && !a->conflict ? "\xE2\x80\xA6" : "");
+                             !step->save.length && strlen(a->text) > 40 && !a->conflict ? "\xE2\x80\xA6" : "", took);
     }
     buffer_append_byte(&text, 0);
     put_line(p, "answers", (const char *)text.data);

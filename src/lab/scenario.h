@@ -34,10 +34,14 @@ struct scenario_step {
     struct scenario_words instead[SCENARIO_STRATEGIES_MAX]; /* by strategy; count 0: the same words */
     bool skipped[SCENARIO_STRATEGIES_MAX];                  /* by strategy: `only` leaves it out */
     struct slice write; /* the value that a WRITE stands for in the accounts; empty: none */
-    bool claim;         /* a WRITE of which only so many may be approved: counted, not looked for at the end */
+    bool claim; /* a WRITE of which only so many may be approved ("nothing" is a refusal): counted, not looked for at
+                   the end */
     struct slice expect[SCENARIO_STRATEGIES_MAX]; /* how the reply must begin, alternatives between '|'; empty: any */
-    struct slice save; /* the field of the reply that later steps use as {name}; empty: none */
-    bool human;        /* a person decides here */
+    struct {
+        uint64_t min_ns, max_ns;        /* max 0: no bound */
+    } latency[SCENARIO_STRATEGIES_MAX]; /* how long the answer may take; judged on virtual time only */
+    struct slice save;                  /* the field of the reply that later steps use as {name}; empty: none */
+    bool human;                         /* a person decides here */
 };
 
 struct scenario_values {

@@ -71,6 +71,29 @@ static enum status read_expect(const struct scenario *s, const struct yaml_node 
     return STATUS_OK;
 }
 
+/* "<20ms" or ">140ms", by strategy. */
+static enum status read_latency(const struct scenario *s, const struct yaml_node *latency, struct scenario_step *step,
+                                struct buffer *error)
+{
+    if (!latency) return STATUS_OK;
+    if (latency->kind != YAML_KIND_MAPPING) return yaml_fail(latency, error, "`latency` maps strategies to a bound");
+    for (const struct yaml_node *n = latency->first; n; n = n->next) {
+        uint32_t index = 0;
+        uint64_t bound_ns;
+        if (strategy_of(s, n, &index, error) != STATUS_OK) return STATUS_MALFORMED;
+        bool below = n->kind == YAML_KIND_SCALAR && n->text.length > 1 && n->text.data[0] == '<';
+        bool above = n->kind == YAML_KIND_SCALAR && n->text.length > 1 && n->text.data[0] == '>';
+        if (!below && !above) return yaml_fail(n, error, "a bound of a latency is written as <20ms or >140ms");
+        struct yaml_node duration = *n;
+        duration.text = slice_of(n->text.data + 1, n->text.length - 1);
+        duration.quoted = false; /* ">140ms" must be quoted for its first character */
+        if (yaml_duration_ns(&duration, scenario_ns_max, &bound_ns, error) != STATUS_OK) return STATUS_MALFORMED;
+        step->latency[index].min_ns = above ? bound_ns : 0;
+        step->latency[index].max_ns = below ? bound_ns : 0;
+    }
+    return STATUS_OK;
+}
+
 /* ---- kinds of steps ---- */
 
 static int find_node(const struct scenario *s, const struct yaml_node *n)
@@ -108,6 +131,7 @@ static enum status read_command(const struct scenario *s, const struct yaml_node
     if (!place || read_place(s, place, step, error) != STATUS_OK) return STATUS_MALFORMED;
     if (read_words(words, &step->words, error) != STATUS_OK) return STATUS_MALFORMED;
     if (read_expect(s, yaml_find(n, "expect"), step, error) != STATUS_OK) return STATUS_MALFORMED;
+    if (read_latency(s, yaml_find(n, "latency"), step, error) != STATUS_OK) return STATUS_MALFORMED;
     const struct yaml_node *write = yaml_find(n, "write"), *save = yaml_find(n, "save"), *human = yaml_find(n, "human"),
                            *claim = yaml_find(n, "claim");
     if (write && claim) return yaml_fail(claim, error, "a step is a `write` or a `claim`");
@@ -153,8 +177,9 @@ static enum status read_kind(const struct scenario *s, const struct yaml_node *n
 static enum status read_step(const struct scenario *s, const struct yaml_node *n, struct scenario_step *step,
                              struct buffer *error)
 {
-    static const char *const keys[] = {"at",   "in",    "words", "read",    "cut",    "heal",  "crash", "restart",
-                                       "save", "write", "claim", "instead", "expect", "human", "only",  NULL};
+    static const char *const keys[] = {"at",     "in",      "words", "read",    "cut",   "heal",
+                                       "crash",  "restart", "save",  "write",   "claim", "instead",
+                                       "expect", "human",   "only",  "latency", NULL};
     *step = (struct scenario_step){.line = n->line, .node = STEP_ANY_NODE};
     if (yaml_only_keys(n, keys, error) != STATUS_OK) return STATUS_MALFORMED;
     const struct yaml_node *at = yaml_require(n, "at", YAML_KIND_SCALAR, error);

@@ -129,7 +129,8 @@ void virtual_play(const struct scenario *s, uint32_t strategy, uint64_t seed, st
                                      .crash = crash,
                                      .restart = restart,
                                      .is_running = is_running,
-                                     .bytes = bytes_between_regions};
+                                     .bytes = bytes_between_regions,
+                                     .is_virtual = true};
     play_strategy(s, strategy, s->strategies[strategy].name, &world, out);
     world_free(run.world);
 }
