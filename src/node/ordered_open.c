@@ -59,6 +59,27 @@ static struct machine_config machine_config_of(const struct partition_slot *slot
 
 _Static_assert((int)GROUP_REPLICAS_MAX <= (int)RAFT_MEMBERS_MAX, "a contract's replicas fit into one configuration");
 
+/* Where the leader should be: in the region with the most replicas, so that a majority is near; 0: several have as
+ * many.
+ */
+static uint16_t leader_region_of(const struct raft_set *set)
+{
+    uint32_t most = 0;
+    uint16_t region = 0;
+    for (uint32_t i = 0; i < set->members_count; i++) {
+        uint16_t label = set->members[i].labels.value[COMMIT_LABEL_REGION];
+        uint32_t count = 0;
+        for (uint32_t k = 0; k < set->members_count; k++) {
+            const struct raft_member *m = &set->members[k];
+            count += m->kind == RAFT_VOTER && m->labels.value[COMMIT_LABEL_REGION] == label;
+        }
+        if (count > most) region = label;
+        if (count == most && label != region) region = 0;
+        if (count > most) most = count;
+    }
+    return region;
+}
+
 /* The group's first members, the same at every replica; and the longest round trip between two of them. */
 static void members_of(const struct partition_slot *slot, struct raft_set *out, uint64_t *out_round_trip_ns)
 {
@@ -99,6 +120,7 @@ enum status ordered__open(struct partition_slot *slot)
                                   .effects = {slot, ordered__send, ordered__done, role_changed}};
     uint64_t table = config.machine.table;
     members_of(slot, &config.members, &config.round_trip_ns_max);
+    config.members.leader_region = leader_region_of(&config.members);
     struct slice metas[2] = {catalog__rest_meta(s, table, slot->partition),
                              catalog__rest_meta(s, table, slot->partition | MACHINE_HOME_BIT)};
     enum status status = group_open(&config, metas, &slot->group);
