@@ -89,9 +89,9 @@ struct machine_install {
     struct machine_state *state;
 };
 
-/* The position of what is installed and not yet in use: the log has no part in it, and nothing of it may go cold before
- * it is flushed. */
-enum { INSTALL_LSN = 1 };
+/* The position of what is installed and not yet in use: before the log's first record, since the log has no part in it.
+ */
+enum { INSTALL_LSN = 0 };
 
 /* Everything of the meta record. */
 struct machine_state {
