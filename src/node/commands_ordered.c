@@ -7,7 +7,7 @@ static const struct command commands[] = {
     {"discard", 1, SCOPE_ORDERED, COMMAND_FAST, 0, 0, "ordered", "", "Ends a transaction without doing anything.",
      NULL},
     {"exec", 1, SCOPE_ORDERED, COMMAND_WRITES, 0, 0, "ordered", "",
-     "Does all commands since MULTI as one entry of the log, or none of them if a watched key has changed.", NULL},
+     "Does all commands since MULTI as a whole, or none of them if a watched key has changed.", NULL},
     {"idempotent", -3, SCOPE_ORDERED, COMMAND_WRITES, 0, 0, "ordered", "id command [arg ...]",
      "Does the command once, however often it is sent with this id, and gives the same reply each time.", NULL},
     {"multi", 1, SCOPE_ORDERED, COMMAND_FAST, 0, 0, "ordered", "",

@@ -7,7 +7,7 @@ node. In a fence ```resp stands what redis-cli prints under RESP2, in ```resp3 t
     > GET a          sent to us-east; the lines under it are the answer
     eu> GET a        sent to eu
     eu<              what arrives there by itself
-    <context>        the text that an earlier answer gave under that name
+    <context>        the text that an earlier answer gave under that name; <hold>: the last HOLD's
     …                anything: it differs from run to run
 
 Reads of what other regions wrote are repeated until the answer fits, for some seconds.
@@ -155,6 +155,8 @@ class Replay:
             found = re.search(r'"%s"\n *\d+\) "([^"]*)"' % name, answer)
             if found:
                 self.named[name] = found.group(1)
+        if words[0] == "HOLD" and answer.startswith('"'):
+            self.named["hold"] = answer.strip('"')
         if words[0] == "QUIT":
             self.connections.pop((exchange.fence, exchange.region)).close()
         return answer
