@@ -56,10 +56,15 @@ bool node_clock_covers(const struct node_clock *c, struct dot d)
     return vv_covers(&c->base, d) || dot_set_has(&c->exceptions, d);
 }
 
-void node_clock_join_vv(struct node_clock *c, const struct vv *vv)
+void node_clock_raise(struct node_clock *c, const struct vv *vv)
 {
     vv_merge(&c->base, vv);
-    absorb(c);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->exceptions.count; i++) {
+        struct dot d = c->exceptions.dots[i];
+        if (d.counter > vv_get(&c->base, d.replica) + 1) c->exceptions.dots[kept++] = d; /* N1 */
+    }
+    c->exceptions.count = kept;
 }
 
 void node_clock_forget_exceptions(struct node_clock *c)

@@ -19,8 +19,9 @@ void node_clock_deinit(struct node_clock *c);
 void node_clock_copy(struct node_clock *to, const struct node_clock *from);
 void node_clock_add(struct node_clock *c, struct dot d);
 bool node_clock_covers(const struct node_clock *c, struct dot d);
-void node_clock_join_vv(struct node_clock *c,
-                        const struct vv *vv); /* S2: only a whole partition's snapshot may be joined */
+/* The base is at least `vv` from now on. Exceptions that it then reaches are dropped, not absorbed: what is in a base
+ * may be known to be durable, what is an exception only to have come. */
+void node_clock_raise(struct node_clock *c, const struct vv *vv);
 void node_clock_forget_exceptions(struct node_clock *c);
 void node_clock_write(struct buffer *b, const struct node_clock *c);
 MUST_USE enum status node_clock_read(struct reader *r, struct node_clock *out);

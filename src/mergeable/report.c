@@ -136,7 +136,9 @@ enum status replica__on_clock(struct replica *r, struct peer *p, struct slice bo
     p->reported = p->connected;
     p->told = p->connected && (p->told || m->echo_us != 0);
     replica__note_owed(r, p, p->connected && m->flags & CLOCK_FLAG_COPY_DUE);
-    if (!new_life) node_clock_join_vv(&m->clock, &p->clock.base); /* its writes, which overtook this, said more */
+    /* Its writes, which overtook this, said more. Its exceptions are only buffered: they don't become part of what it
+     * has, else the delta log would forget them (P4). */
+    if (!new_life) node_clock_raise(&m->clock, &p->clock.base);
     node_clock_copy(&p->clock, &m->clock);
     measure_round_trip(r, p, m);
     check_rolled_back(r, &m->clock);
