@@ -128,7 +128,7 @@ endfunction()
 # Build sim_bug_<name>: the simulator over core rooms compiled with -DPLANTED_BUG_<NAME>=1, which its checkers must
 # catch; ctest name planted.<name>. Only the files that mention the flag are compiled again; they stand before the rooms
 # on the linker's line, so that their untouched twins are never taken out of the libraries. Headers can't carry a bug:
-# the rooms would disagree.
+# the rooms would disagree. Further arguments are definitions for the variant, such as PLANTED_IN_ORDERED=1.
 add_custom_target(planted)
 
 function(planted_variant bug)
@@ -160,7 +160,7 @@ function(planted_variant bug)
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${carriers})
     test_program(sim_bug_${lower} ${main} ${carriers})
     set_target_properties(sim_bug_${lower} PROPERTIES EXCLUDE_FROM_ALL TRUE)
-    target_compile_definitions(sim_bug_${lower} PRIVATE PLANTED_BUG_${bug}=1)
+    target_compile_definitions(sim_bug_${lower} PRIVATE PLANTED_BUG_${bug}=1 ${ARGN})
     link_rooms(sim_bug_${lower} PRIVATE sim ${core} wire base)
     link_allocator(sim_bug_${lower})
     add_dependencies(planted sim_bug_${lower})

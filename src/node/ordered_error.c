@@ -106,6 +106,9 @@ void ordered__reply_unknown(struct partition_slot *slot, uint64_t term, uint64_t
 {
     struct buffer text;
     buffer_init(&text, TEXT_BYTES_MAX);
+#ifdef PLANTED_BUG_UNKNOWN_TOLD_AS_REFUSED
+    buffer_append_format(&text, "UNAVAILABLE ");
+#endif
     buffer_append_format(
         &text, "UNKNOWN the write is in the leader's log and was not confirmed in time: table '%s' position %llu.%llu",
         slot->table->table.name, (unsigned long long)term, (unsigned long long)index);

@@ -173,7 +173,12 @@ static bool shows_time_left(const struct slice word)
 static enum machine_result read_command(struct partition_slot *slot, const struct ordered_ask *ask, struct arena *arena,
                                         struct buffer *reply, struct machine_answer *answer)
 {
+#ifdef PLANTED_BUG_READ_MOVES_TIME
+    uint64_t now_ms = slot->shard->now.wall_ms;
+    MAYBE(shows_time_left(ask->args[0]));
+#else
     uint64_t now_ms = shows_time_left(ask->args[0]) ? slot->shard->now.wall_ms : 0;
+#endif
     return machine_read(group_machine(slot->group), now_ms, ask->resp_version, ask->args, ask->args_count, arena, reply,
                         answer);
 }

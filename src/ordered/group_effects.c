@@ -82,7 +82,11 @@ static void log_entry(struct group *g, const struct raft_entry *entry)
 static void persist(struct group *g, const struct raft_effects *e)
 {
     if (e->write.id == 0) return;
+#ifdef PLANTED_BUG_HARD_STATE_FORGOTTEN
+    if (e->must_persist && e->append.count > 0) log_hard_state(g, &e->hard);
+#else
     if (e->must_persist) log_hard_state(g, &e->hard);
+#endif
     if (e->truncate_from && group_log_last(&g->entries) >= e->truncate_from) group__log_truncation(g, e->truncate_from);
     for (uint64_t i = 0; i < e->append.count; i++) {
         const struct raft_entry *entry = raft_entry(g->raft, e->append.first + i);

@@ -234,7 +234,9 @@ static void run_multi(struct applying *a)
         struct slice error = arena_copy(&m->arena, slice_of(a->reply->data + end, a->reply->length - end));
         a->reply->length = mark;
         buffer_append_slice(a->reply, error);
+#ifndef PLANTED_BUG_BROKEN_MULTI_KEPT
         machine__undo(m, a->lsn, a->index);
+#endif
     }
     m->keeps_undo = false;
     m->undos_count = 0;
@@ -358,6 +360,9 @@ static enum machine_result gather_entry(struct applying *a, struct record **out_
     *out_known = NULL;
     if (a->entry->id.length > 0) {
         if (machine__outcome_find(a->machine, a->entry->id, out_known, a->answer) == MACHINE_COLD) return MACHINE_COLD;
+#ifdef PLANTED_BUG_RETRY_RUNS_AGAIN
+        *out_known = NULL;
+#endif
         if (*out_known) return MACHINE_DONE;
     }
     switch (a->entry->kind) {
@@ -461,6 +466,9 @@ enum machine_result machine_read(struct machine *m, uint64_t now_ms, int resp_ve
                         .arena = arena,
                         .reply = reply,
                         .prng = m->config.prng};
+#ifdef PLANTED_BUG_READ_MOVES_TIME
+    m->state.time_ms = call.now_ms;
+#endif
     if (!machine_command_check(call.command, args, args_count, reply)) return MACHINE_DONE;
     ASSERT(!(call.command->flags & MACHINE_WRITES));
     enum machine_result result = gather(&call, true, answer);

@@ -123,6 +123,9 @@ static void send_item(void *user, struct store_item *item)
     const struct machine *m = s->machine;
     uint64_t version = walk->space == m->data ? ((const struct value *)item->object)->version
                                               : ((const struct record *)item->object)->version;
+#ifdef PLANTED_BUG_SNAPSHOT_WITHOUT_OUTCOMES
+    if (walk->space != m->data) return;
+#endif
     if (version <= s->index) append_item(s, walk->space, item);
 }
 

@@ -86,6 +86,9 @@ void raft__send(struct raft *r, uint16_t to, const struct raft_letter *letter)
 void raft__send_after_durable(struct raft *r, uint16_t to, const struct raft_letter *letter)
 {
     raft__send(r, to, letter);
+#ifdef PLANTED_BUG_VOTE_NOT_DURABLE
+    return;
+#endif
     if (!r->hard_changed && r->hard_write <= r->write_durable) return; /* what it depends on is on disk already */
     struct raft_effects *fx = r->fx;
     fx->send_after_durable = grown(fx->send_after_durable, fx->send_after_durable_count,

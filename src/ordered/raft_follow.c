@@ -35,7 +35,11 @@ static void truncate(struct raft *r, uint64_t from)
 
 static uint64_t acknowledged(const struct raft *r)
 {
+#ifdef PLANTED_BUG_STALE_TAIL_ACKED
+    return r->durable_index;
+#else
     return r->durable_index < r->verified ? r->durable_index : r->verified;
+#endif
 }
 
 void raft__reply_to_leader(struct raft *r)
@@ -67,7 +71,11 @@ static void refuse(struct raft *r, const struct raft_append *m)
 /* Commit no further than what was compared with this leader: our entries behind it may not be its own (R3). */
 static void follow_commit(struct raft *r, uint64_t leader_commit)
 {
+#ifdef PLANTED_BUG_UNVERIFIED_COMMITTED
+    uint64_t commit = leader_commit < r->log.last_index ? leader_commit : r->log.last_index;
+#else
     uint64_t commit = leader_commit < r->verified ? leader_commit : r->verified;
+#endif
     if (commit > r->commit) r->commit = commit;
 }
 

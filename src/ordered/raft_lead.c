@@ -230,6 +230,9 @@ void raft__on_append_reply(struct raft *r, struct raft_peer *peer, const struct 
 static uint64_t match_of(const void *user, uint16_t node)
 {
     const struct raft *r = user;
+#ifdef PLANTED_BUG_LEADER_COUNTS_UNSYNCED
+    if (node == r->config.node) return r->log.last_index;
+#endif
     if (node == r->config.node) return r->durable_index;
     for (uint32_t i = 0; i < r->peers_count; i++) {
         if (r->peers[i].node == node) return r->peers[i].progress.match;
@@ -256,7 +259,11 @@ void raft__advance_commit(struct raft *r)
     uint64_t index = raft_quorum_rule(&r->quorum, match_of, r);
     uint64_t full = raft_quorum_full(&r->quorum, match_of, r);
     if (full > r->full_index) r->full_index = full;
+#ifdef PLANTED_BUG_EARLIER_TERM_COUNTED
+    if (index <= r->commit) return;
+#else
     if (index <= r->commit || raft_log_term(&r->log, index) != r->term) return;
+#endif
     bool was_reading = raft_can_read(r);
     commit_to(r, index);
     r->busy_ns = r->now_ns;

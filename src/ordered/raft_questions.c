@@ -77,6 +77,9 @@ const struct raft_configuration *raft_configuration(const struct raft *r, uint64
 
 bool raft_can_read(const struct raft *r)
 {
+#ifdef PLANTED_BUG_NEW_LEADER_READS
+    return r->role == RAFT_LEADER && raft__kind_of(r, r->config.node) != RAFT_WITNESS;
+#endif
     return r->role == RAFT_LEADER && r->commit >= r->reign_index && raft__kind_of(r, r->config.node) != RAFT_WITNESS;
 }
 

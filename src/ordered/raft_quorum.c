@@ -68,7 +68,11 @@ uint64_t raft_quorum_rule(const struct raft_quorum *q, raft_value_of value_of, c
     uint64_t least = UINT64_MAX, values[RAFT_MEMBERS_MAX];
     for (uint32_t h = 0; h < q->halves; h++) {
         ask_values(&q->half[h], value_of, user, values);
+#ifdef PLANTED_BUG_RULE_IGNORED
+        uint64_t value = raft_quorum_majority(q, value_of, user);
+#else
         uint64_t value = half_rule(&q->half[h], &q->half[h].rule, values, UINT64_MAX);
+#endif
         if (value < least) least = value;
     }
     return least;

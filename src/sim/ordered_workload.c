@@ -405,7 +405,7 @@ static void step_client(void *user, uint64_t argument)
         load->active--;
         return;
     }
-    if (client->tries > 0 && prng_chance(&load->prng, 1, 2)) give_up_connection(client); /* ask another node */
+    if (prng_chance(&load->prng, 1, client->tries > 0 ? 2 : 6)) give_up_connection(client); /* ask another node */
     if (!connect_client(client)) {
         plan_step(client, retry_ns);
         return;
