@@ -164,14 +164,16 @@ static void put_latencies(struct page *p, const struct scenario *s, const struct
 
 static void put_final(struct page *p, const struct scenario *s, const struct play_result *r)
 {
+    uint32_t first = (uint32_t)__builtin_ctz(s->final_regions);
     if (r->converged) {
-        put_line(p, "ends with", r->final[0]);
+        put_line(p, "ends with", r->final[first]);
         return;
     }
-    for (uint32_t region = 0; region < s->topology.regions_count; region++) {
+    for (uint32_t region = first; region < s->topology.regions_count; region++) {
+        if (!(s->final_regions >> region & 1)) continue;
         char text[PLAY_TEXT_BYTES_MAX + TOPOLOGY_NAME_BYTES_MAX + 4];
         snprintf(text, sizeof text, "%s: %s", s->topology.regions[region], r->final[region]);
-        put_line(p, region ? "" : "ends with", text);
+        put_line(p, region > first ? "" : "ends with", text);
     }
 }
 
