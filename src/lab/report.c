@@ -136,7 +136,7 @@ static void put_answers(struct page *p, const struct scenario *s, uint32_t strat
         buffer_append_format(&text, "%s%s %.*s%s%s \xE2\x86\x92 %s%s%s", i ? " \xC2\xB7 " : "",
                              s->topology.regions[a->region], (int)words->words[0].length,
                              (const char *)words->words[0].data, subject[0] ? " " : "", subject,
-                             step->save.length ? "the siblings and their context" : answer,
+                             step->save.length ? "kept for later steps" : answer,
                              !step->save.length && strlen(a->text) > 40 && !a->conflict ? "\xE2\x80\xA6" : "", took);
     }
     buffer_append_byte(&text, 0);
