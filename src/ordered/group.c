@@ -22,6 +22,7 @@ enum status group_open(const struct group_config *config, const struct slice met
     group_log_init(&g->entries);
     buffer_init(&g->configuration, MACHINE_CONFIGURATION_BYTES_MAX);
     buffer_init(&g->install_configuration, MACHINE_CONFIGURATION_BYTES_MAX);
+    buffer_init(&g->envelope, GROUP_MESSAGE_BYTES_MAX);
     struct raft_configuration first = {.now = config->members};
     raft_configuration_write(&g->configuration, &first);
     enum status status = machine_open(&g->config.machine, metas, &g->machine);
@@ -40,10 +41,7 @@ static void release(struct group *g, bool world_goes_on)
     if (g->fetch && !world_goes_on) memory_free(g->fetch);
     group__senders_free(g);
     group__loads_free(g, world_goes_on);
-    while (g->held.count > 0) {
-        memory_free(GROUP_QUEUE_AT(g->held, 0).bytes);
-        GROUP_QUEUE_POP(g->held);
-    }
+    group__drop_held(g);
     while (g->ended.count > 0) {
         buffer_deinit(&GROUP_QUEUE_AT(g->ended, 0).reply);
         GROUP_QUEUE_POP(g->ended);
@@ -63,6 +61,8 @@ static void release(struct group *g, bool world_goes_on)
     group_log_deinit(&g->entries);
     buffer_deinit(&g->configuration);
     buffer_deinit(&g->install_configuration);
+    buffer_deinit(&g->envelope);
+    memory_free(g->order);
     raft_free(g->raft);
     memory_free(g);
 }
@@ -75,7 +75,7 @@ void group_free(struct group *g)
     release(g, false);
 }
 
-static void lose_all(struct group *g)
+void group__lose_all(struct group *g)
 {
     group__lose_waiters(g, UINT64_MAX);
     for (; g->asked.count > 0; GROUP_QUEUE_POP(g->asked)) {
@@ -89,7 +89,7 @@ static void lose_all(struct group *g)
 void group_drop(struct group *g)
 {
     ASSERT(!g->pumping);
-    lose_all(g);
+    group__lose_all(g);
     g->apply_to = g->applied;
     group__pump(g);
     group__senders_free(g);
@@ -193,8 +193,7 @@ enum status group_on_message(struct group *g, uint16_t node, struct slice bytes,
     g->now = now;
     /* What it brings might have to be logged: without room it is lost, as on a bad link, and will come again. */
     if (!log_has_room(g->log, bytes.length + GROUP_ENTRY_OVERHEAD_BYTES, &status)) return STATUS_OK;
-    struct raft_event event = {.type = RAFT_MESSAGE, .now_ns = now.mono_ns, .message = {.from = node, .bytes = bytes}};
-    status = group__step(g, &event);
+    status = group__receive(g, node, bytes);
     group__pump(g);
     return status;
 }

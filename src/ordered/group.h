@@ -17,12 +17,14 @@
 
 #include "ordered/machine.h"
 #include "ordered/raft.h"
+#include "ordered/recovery.h"
 #include "storage/log.h"
 
 enum {
     GROUP_CATCH_UP_BYTES_MAX =
         32 * 1024 * 1024,            /* of entries kept for members that lag; beyond it they get a snapshot */
     GROUP_ENTRY_OVERHEAD_BYTES = 32, /* of an entry's record, beside its payload */
+    GROUP_MESSAGE_BYTES_MAX = RAFT_MESSAGE_BYTES_MAX + 16,
 };
 
 /* Log record kinds of a group; those of mergeable partitions and of the catalog are other numbers. */
@@ -30,6 +32,7 @@ enum group_log_kind {
     LOG_GROUP_ENTRY = 0x20, /* term, index, kind, payload */
     LOG_GROUP_TRUNCATE,     /* index: it and all behind it are gone */
     LOG_GROUP_HARD_STATE,   /* term, vote */
+    LOG_GROUP_GENERATION,   /* generation, standing, order: group_recover.c */
 };
 
 struct group;
@@ -117,6 +120,16 @@ struct machine *group_machine(struct group *g);
 uint64_t group_table(const struct group *g);
 uint16_t group_partition(const struct group *g);
 uint64_t group_time_ms(const struct group *g, struct group_now now); /* for the next entry: never goes back */
+
+/* ---- recovery without a majority (S7): by the operator's word alone ---- */
+void group_position(const struct group *g, struct recovery_position *out);
+enum recovery_standing group_standing(const struct group *g);
+/* Stand still for this generation: no vote, no acknowledgement, no read until the order comes. What waits ends as LOST
+ * or NOT_LEADER. False: not one that could take part (a newer generation is known, it is fenced, or a snapshot is being
+ * installed). Its position counts once the log is durable up to its last lsn. */
+bool group_prepare_recovery(struct group *g, uint64_t generation, struct group_now now);
+/* Go on as ordered. False: it is not prepared for this order. Told twice, it is true twice. */
+bool group_recover(struct group *g, const struct recovery_order *order, struct group_now now);
 
 /* ---- upkeep by the shard ---- */
 uint64_t group_flushed_lsn(const struct group *g);

@@ -21,7 +21,7 @@ void *group__queue_room(void *items, size_t item_bytes, uint32_t *io_head, uint3
 
 /* ---- to disk ---- */
 
-static uint64_t log_reserved(struct group *g, enum group_log_kind kind, struct slice payload,
+uint64_t group__log_reserved(struct group *g, enum group_log_kind kind, struct slice payload,
                              struct log_location *out_at)
 {
     uint64_t lsn;
@@ -37,7 +37,7 @@ static void log_hard_state(struct group *g, const struct raft_hard_state *hard)
     buffer_init(&b, 2 * VARINT_BYTES_MAX);
     write_varint(&b, hard->term);
     write_varint(&b, hard->vote);
-    log_reserved(g, LOG_GROUP_HARD_STATE, buffer_slice(&b), &g->hard_at);
+    group__log_reserved(g, LOG_GROUP_HARD_STATE, buffer_slice(&b), &g->hard_at);
     buffer_deinit(&b);
 }
 
@@ -47,7 +47,7 @@ void group__log_truncation(struct group *g, uint64_t from)
     struct log_location at;
     buffer_init(&b, VARINT_BYTES_MAX);
     write_varint(&b, from);
-    log_reserved(g, LOG_GROUP_TRUNCATE, buffer_slice(&b), &at);
+    group__log_reserved(g, LOG_GROUP_TRUNCATE, buffer_slice(&b), &at);
     buffer_deinit(&b);
     group_log_truncate(&g->entries, from);
 }
@@ -73,7 +73,7 @@ static void log_entry(struct group *g, const struct raft_entry *entry)
         struct buffer whole;
         buffer_init(&whole, entry->payload.length + GROUP_ENTRY_OVERHEAD_BYTES);
         write_entry(&whole, entry);
-        place.lsn = log_reserved(g, LOG_GROUP_ENTRY, buffer_slice(&whole), &place.at);
+        place.lsn = group__log_reserved(g, LOG_GROUP_ENTRY, buffer_slice(&whole), &place.at);
         buffer_deinit(&whole);
     }
     group_log_append(&g->entries, entry->index, &place);
@@ -102,12 +102,12 @@ static void persist(struct group *g, const struct raft_effects *e)
 static void send_all(struct group *g, const struct raft_effects *e)
 {
     for (uint32_t i = 0; i < e->send_now_count; i++) {
-        g->config.effects.send(g->config.effects.user, e->send_now[i].to, e->send_now[i].bytes);
+        group__send_letter(g, e->send_now[i].to, e->send_now[i].bytes);
     }
     for (uint32_t i = 0; i < e->send_after_durable_count; i++) {
         const struct raft_message *message = &e->send_after_durable[i];
         if (e->after_write <= g->durable_write) {
-            g->config.effects.send(g->config.effects.user, message->to, message->bytes);
+            group__send_letter(g, message->to, message->bytes);
             continue;
         }
         struct group_held held = {message->to, e->after_write, memory_alloc(message->bytes.length),
@@ -122,9 +122,14 @@ void group__release_held(struct group *g)
     while (g->held.count > 0 && GROUP_QUEUE_AT(g->held, 0).after_write <= g->durable_write) {
         struct group_held held = GROUP_QUEUE_AT(g->held, 0);
         GROUP_QUEUE_POP(g->held);
-        g->config.effects.send(g->config.effects.user, held.to, slice_of(held.bytes, held.length));
+        group__send_letter(g, held.to, slice_of(held.bytes, held.length));
         memory_free(held.bytes);
     }
+}
+
+void group__drop_held(struct group *g)
+{
+    for (; g->held.count > 0; GROUP_QUEUE_POP(g->held)) memory_free(GROUP_QUEUE_AT(g->held, 0).bytes);
 }
 
 /* ---- the step ---- */

@@ -6,6 +6,7 @@
  *   group_replay.c    the log's records, after a start and for reclaiming
  *   group_load.c      entries that left memory, read back from the log
  *   group_snapshot.c  the state, sent and received
+ *   group_recover.c   generations: who takes part since a majority was lost
  */
 #ifndef MERIDIAN_ORDERED_GROUP_INTERNAL_H
 #define MERIDIAN_ORDERED_GROUP_INTERNAL_H
@@ -74,6 +75,12 @@ struct group {
     struct log_location hard_at;
     struct buffer configuration; /* of the first members, as raft writes it */
 
+    uint64_t generation; /* 0: never recovered */
+    enum recovery_standing standing;
+    struct recovery_order *order; /* of this generation; NULL: not known, or there was none */
+    struct log_location generation_at;
+    struct buffer envelope; /* scratch */
+
     uint64_t durable_write; /* number of the newest raft write that is on disk */
     GROUP_QUEUE(struct group_write) writes;
     GROUP_QUEUE(struct group_held) held;
@@ -126,6 +133,17 @@ enum group_outcome group__propose(struct group *g, uint64_t token, struct slice 
 /* group_effects.c */
 void group__release_held(struct group *g);
 void group__log_truncation(struct group *g, uint64_t from);
+
+void group__drop_held(struct group *g);
+uint64_t group__log_reserved(struct group *g, enum group_log_kind kind, struct slice payload,
+                             struct log_location *out_at);
+/* group.c */
+void group__lose_all(struct group *g); /* whoever waits */
+
+/* group_recover.c */
+void group__send_letter(struct group *g, uint16_t node, struct slice letter); /* raft's */
+MUST_USE enum status group__receive(struct group *g, uint16_t node, struct slice bytes);
+MUST_USE bool group__replay_generation(struct group *g, const struct log_record *record);
 
 /* group_apply.c */
 /* Apply what may be applied, tell what has ended. The end of every call from outside. */

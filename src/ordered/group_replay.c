@@ -4,6 +4,7 @@
  *   LOG_GROUP_ENTRY       term varint, index varint, kind u8, payload
  *   LOG_GROUP_TRUNCATE    index varint: it and all behind it are gone; stands before the entries that replace them
  *   LOG_GROUP_HARD_STATE  term varint, vote varint: the newest one counts
+ *   LOG_GROUP_GENERATION  group_recover.c: the newest one counts
  *
  * A reclaim copies what is live to the end, so that an entry may be found behind younger ones. Therefore an entry says
  * nothing about those behind it: only a truncation takes entries away.
@@ -56,6 +57,9 @@ void group_replay(struct group *g, const struct log_record *record)
         g->hard_at = record->at;
         return;
     }
+    case LOG_GROUP_GENERATION:
+        if (!group__replay_generation(g, record)) break;
+        return;
     }
     PANIC("log record %llu: a damaged record of kind %u", (unsigned long long)record->lsn, (unsigned)record->kind);
 }
@@ -71,6 +75,8 @@ static enum status make_raft(struct group *g)
     config.hard = g->hard;
     config.base_index = config.applied_index = machine_applied_index(g->machine);
     config.base_term = machine_applied_term(g->machine);
+    config.floor_term = g->order ? g->order->term : 0;
+    config.frozen = g->standing == RECOVERY_PREPARED || g->standing == RECOVERY_FENCED;
     prng_init(&config.prng, prng_u64(g->config.prng));
     if (raft_configuration_read(group__configuration(g), &config.base) != STATUS_OK) return STATUS_CORRUPT;
     g->raft = raft_new(&config);
@@ -128,6 +134,7 @@ static struct group_log_entry *entry_of_record(struct group *g, const struct log
 bool group_record_is_live(struct group *g, const struct log_record *record)
 {
     if (record->kind == LOG_GROUP_HARD_STATE) return is_at(&g->hard_at, &record->at);
+    if (record->kind == LOG_GROUP_GENERATION) return is_at(&g->generation_at, &record->at);
     if (record->kind != LOG_GROUP_ENTRY) return false;
     const struct group_log_entry *entry = entry_of_record(g, record);
     return entry && is_at(&entry->at, &record->at);
@@ -137,6 +144,10 @@ void group_record_moved(struct group *g, const struct log_record *record)
 {
     if (record->kind == LOG_GROUP_HARD_STATE) {
         g->hard_at = record->at;
+        return;
+    }
+    if (record->kind == LOG_GROUP_GENERATION) {
+        g->generation_at = record->at;
         return;
     }
     struct group_log_entry *entry = entry_of_record(g, record);

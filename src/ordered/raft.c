@@ -241,6 +241,10 @@ static enum status on_message(struct raft *r, uint16_t from, struct slice bytes)
         r->counters.messages_malformed++;
         return STATUS_MALFORMED;
     }
+    if (r->config.frozen) {
+        refuse(r, RAFT_REFUSED_FROZEN);
+        return STATUS_OK;
+    }
     const struct kind_rule *rule = &kind_rules[m.kind];
     if (rule->member_only && raft__kind_of(r, from) == 0) {
         refuse(r, RAFT_REFUSED_STRANGER);
@@ -259,6 +263,7 @@ static enum status on_message(struct raft *r, uint16_t from, struct slice bytes)
 
 static void on_tick(struct raft *r)
 {
+    if (r->config.frozen) return;
     if (r->role == RAFT_LEADER) {
         raft__tick_leader(r);
     } else if (!r->quiesced && r->now_ns >= r->election_deadline_ns) {
@@ -270,7 +275,7 @@ static void on_tick(struct raft *r)
 /* An operator's wish. Our promise to a leader stands above it. */
 static void on_campaign(struct raft *r)
 {
-    if (r->role == RAFT_LEADER) return;
+    if (r->role == RAFT_LEADER || r->config.frozen) return;
     r->quiesced = false;
     raft__on_election_deadline(r);
 }
@@ -290,6 +295,8 @@ static void check(const struct raft *r)
     if (r->role == RAFT_LEADER) ASSERT(r->hard_write <= r->write_durable); /* R1 */
     if (r->role == RAFT_CANDIDATE) ASSERT(r->vote == r->config.node);
     if (r->vote != 0) ASSERT(r->term > 0);
+    if (r->config.frozen) ASSERT(r->role == RAFT_FOLLOWER && r->leader == 0);
+    if (r->role == RAFT_LEADER) ASSERT(r->term > r->config.floor_term || r->config.floor_term == 0);
 }
 
 enum status raft_step(struct raft *r, const struct raft_event *event, struct raft_effects *out_effects) /* flat */
@@ -312,6 +319,8 @@ enum status raft_step(struct raft *r, const struct raft_event *event, struct raf
     case RAFT_TRANSFER: raft__on_transfer(r, event->node); break;
     case RAFT_RECONFIGURE: raft__on_reconfigure(r, event->set); break;
     case RAFT_CAMPAIGN: on_campaign(r); break;
+    case RAFT_FREEZE: raft__on_freeze(r); break;
+    case RAFT_RECOVER: raft__on_recover(r, event); break;
     }
     raft__end_step(r);
     check(r);

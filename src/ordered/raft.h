@@ -14,6 +14,8 @@
  * R4  Each index is handed out for applying once, in order, and only when committed.
  * R5  The configuration in force is the last one in the log, committed or not; a truncation brings the one before back.
  * R6  Safety rests on none of: clocks (except the lease, by a stated drift bound), liveness events, quiescence.
+ * R7  All of this holds within one recovery generation (raft_recover.c). Hosts never hand a message of another
+ *     generation to a core.
  *
  * How a host uses it: make it with raft_new(), hand in what the log holds with raft_restore_entry(), raft_start(). Then
  * one raft_step() per event, and after each step perform the effects: start ONE write of `hard` and `append` (if
@@ -129,6 +131,9 @@ struct raft_config {
     uint64_t base_index, base_term; /* the log begins after this entry (compaction, snapshot); 0, 0: at the beginning */
     struct raft_configuration base; /* in force as of base_index; for a new group the first one, the same everywhere */
     uint64_t applied_index;         /* of the host's durable state; >= base_index, or equal to it */
+    uint64_t floor_term;            /* of the newest recovery: only a log that reaches this term may lead; 0: none */
+    bool frozen;                    /* comes up as RAFT_FREEZE leaves it */
+    bool blank;                     /* takes nothing but a snapshot, whose state then replaces all that it has */
     struct prng prng;               /* seeds the election timeouts */
 };
 
@@ -173,6 +178,8 @@ enum raft_event_type {
     RAFT_TRANSFER,    /* hand leadership to `node`; 0: to the best other voter */
     RAFT_RECONFIGURE, /* change to this set: result in effects.proposal */
     RAFT_CAMPAIGN,    /* call an election now (tests, operators); pre-vote as always */
+    RAFT_FREEZE,      /* a recovery begins: say nothing, take nothing, until RAFT_RECOVER. Not while installing */
+    RAFT_RECOVER,     /* a frozen one goes on, as the operator has decided: raft_recover.c */
 };
 
 enum raft_loaded_status {
@@ -221,6 +228,11 @@ struct raft_event {
         } installed;
         uint16_t node;              /* RAFT_NODE_HEARD, RAFT_NODE_LOST, RAFT_TRANSFER */
         const struct raft_set *set; /* RAFT_RECONFIGURE: checked by raft_set_check() */
+        struct {
+            uint64_t term;  /* higher than any term of any survivor */
+            uint16_t start; /* the survivor whose log is the most advanced */
+            const struct raft_set *set;
+        } recover;
     };
 };
 
@@ -330,6 +342,11 @@ uint64_t raft_durable_index(const struct raft *r); /* of this member's own log *
 uint64_t raft_base_index(const struct raft *r);
 uint64_t raft_term_at(const struct raft *r, uint64_t index); /* 0: not in the log, or compacted beyond knowledge */
 bool raft_is_quiesced(const struct raft *r);
+bool raft_is_frozen(const struct raft *r);
+bool raft_is_installing(const struct raft *r);
+/* The runs of equal terms at the end of the log, as far back as `capacity` reaches: first[i] begins terms[i]; the log
+ * before first[0] is not told. Returns how many. */
+uint32_t raft_term_runs(const struct raft *r, uint32_t capacity, uint64_t *first, uint64_t *terms);
 bool raft_is_witness(const struct raft *r); /* by the configuration in force */
 
 /* The entry at `index`, or NULL when it is not in memory. Valid as the effects say; else until the next step. */
@@ -376,7 +393,7 @@ uint64_t raft_wanted_index(const struct raft *r, uint64_t now_ns);
 /* ---- counters since the start, for metrics and tests ---- */
 struct raft_counters {
     uint64_t messages_malformed;
-    uint64_t messages_refused[8]; /* by enum raft_refusal */
+    uint64_t messages_refused[9]; /* by enum raft_refusal */
     uint64_t elections, leaderships, step_downs;
     uint64_t appends_rejected;    /* by us, as a follower */
     uint64_t completions_ignored; /* of entries replaced meanwhile */
@@ -393,6 +410,7 @@ enum raft_refusal {
     RAFT_REFUSED_BUSY,     /* no room in memory: what it brought will come again */
     RAFT_REFUSED_CONTEXT,  /* an answer to another incarnation's read */
     RAFT_REFUSED_INSTALLING,
+    RAFT_REFUSED_FROZEN,
 };
 const struct raft_counters *raft_counters(const struct raft *r);
 

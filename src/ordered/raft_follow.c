@@ -63,6 +63,7 @@ static void refuse(struct raft *r, const struct raft_append *m)
                                                     .verified = r->verified,
                                                     .commit = r->commit,
                                                     .previous_index = m->previous_index,
+                                                    .wants_state = r->config.blank,
                                                     .hint_index = hint,
                                                     .hint_term = raft_log_term(&r->log, hint)};
     raft__send_after_durable(r, r->leader, &reply);
@@ -120,7 +121,7 @@ void raft__on_append(struct raft *r, uint16_t from, const struct raft_append *m)
         raft__reply_to_leader(r); /* we are here; the entries will come again */
         return;
     }
-    if (!agrees(r, m)) {
+    if (r->config.blank || !agrees(r, m)) {
         refuse(r, m);
         return;
     }

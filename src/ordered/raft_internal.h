@@ -8,6 +8,7 @@
  *   raft_snapshot.c   peers that the log no longer reaches, on both ends
  *   raft_membership.c configurations in force, joint changes, transfers of leadership
  *   raft_sleep.c      who is in contact, heartbeats, quiescence
+ *   raft_recover.c    going on without a majority that is gone for good
  *   raft_effects.c    what a step puts out
  *   raft_questions.c  what a host may ask
  */
@@ -23,6 +24,7 @@
 enum {
     RAFT_STEP_BYTES_MAX = 256 * 1024 * 1024, /* of all messages of one step */
     RAFT_STEP_BYTES_FULL = 64 * 1024 * 1024, /* no further entries are put out in this step; answers will ask again */
+    RAFT_CONFIGURATION_BYTES_MAX = 8192,
     RAFT_UNAPPLIED_BYTES_MAX = 128 * 1024 * 1024, /* beyond it a follower takes no entries until it has applied some */
     RAFT_PLACEMENT_WAIT_TIMEOUTS = 8, /* election timeouts between two attempts to hand over by preference */
 };
@@ -50,7 +52,7 @@ struct raft_waiting_read {
 };
 
 struct raft {
-    struct raft_config config;
+    struct raft_config config; /* floor_term, frozen and blank as they are now */
     struct prng prng;
     uint64_t now_ns;
 
@@ -193,6 +195,11 @@ void raft__on_transfer(struct raft *r, uint16_t to);
 void raft__pump_transfer(struct raft *r);
 void raft__tick_transfer(struct raft *r);
 uint16_t raft__better_leader(const struct raft *r);
+
+/* ---- raft_recover.c ---- */
+void raft__on_freeze(struct raft *r);
+void raft__on_recover(struct raft *r, const struct raft_event *event);
+bool raft__reaches_floor(const struct raft *r, uint64_t last_term); /* may a log that ends in this term lead? */
 
 /* ---- raft_sleep.c ---- */
 void raft__wake(struct raft *r);

@@ -191,6 +191,11 @@ bool raft__note_answer(struct raft *r, struct raft_peer *peer, struct raft_stamp
 
 static void on_refused(struct raft *r, struct raft_peer *peer, const struct raft_append_reply *m)
 {
+    if (m->wants_state) {
+        bool is_possible = raft__kind_of(r, peer->node) != RAFT_WITNESS || r->log.base_index > 0;
+        if (peer->progress.state != PROGRESS_SNAPSHOT && is_possible) raft__start_snapshot(r, peer);
+        return;
+    }
     uint64_t hint = raft_log_floor(&r->log, m->hint_index, m->hint_term);
     raft_progress_refused(&peer->progress, m->previous_index, hint);
 }
@@ -211,7 +216,7 @@ void raft__on_append_reply(struct raft *r, struct raft_peer *peer, const struct 
     if (!raft__note_answer(r, peer, m->stamp)) return;
     if (m->commit > p->commit_known) p->commit_known = m->commit;
     bool rose = raft_progress_agreed(p, m->match, m->verified);
-    if (p->state == PROGRESS_SNAPSHOT) leave_snapshot(r, p);
+    if (p->state == PROGRESS_SNAPSHOT && !m->wants_state) leave_snapshot(r, p);
     if (m->refused) on_refused(r, peer, m);
     bool lacks = p->match < r->log.last_index || p->commit_known < r->commit;
     uint16_t node = peer->node;

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "ordered/raft_internal.h"
 
-enum { CONFIGURATIONS_CAPACITY_MIN = 2, CONFIGURATION_BYTES_MAX = 8192 };
+enum { CONFIGURATIONS_CAPACITY_MIN = 2 };
 
 const struct raft_configured *raft__configured(const struct raft *r)
 {
@@ -124,7 +124,7 @@ bool raft_configuration_is_settled(const struct raft *r)
 static void append_configuration(struct raft *r, const struct raft_configuration *c)
 {
     struct buffer b;
-    buffer_init(&b, CONFIGURATION_BYTES_MAX);
+    buffer_init(&b, RAFT_CONFIGURATION_BYTES_MAX);
     raft_configuration_write(&b, c);
     ASSERT(!b.overflowed);
     raft__append(r, r->term, RAFT_ENTRY_CONFIGURATION, buffer_slice(&b));

@@ -97,6 +97,7 @@ static void append_reply_write(struct buffer *b, const struct raft_append_reply 
     write_varint(b, m->commit);
     if (!m->refused) return;
     write_varint(b, m->previous_index);
+    write_flag(b, m->wants_state);
     write_varint(b, m->hint_index);
     write_varint(b, m->hint_term);
 }
@@ -110,6 +111,7 @@ static bool append_reply_read(struct reader *r, struct raft_append_reply *out)
     m.commit = read_varint(r);
     if (m.refused) {
         m.previous_index = read_varint(r);
+        m.wants_state = read_flag(r);
         m.hint_index = read_varint(r);
         m.hint_term = read_varint(r);
     }

@@ -60,6 +60,7 @@ struct raft_append_reply {
     uint64_t verified; /* agrees with the leader up to here */
     uint64_t commit;
     uint64_t previous_index;        /* of the message refused */
+    bool wants_state;               /* refused: nothing but a snapshot will do */
     uint64_t hint_index, hint_term; /* refused: where our log may agree with the leader's */
 };
 

@@ -56,6 +56,16 @@ bool raft_is_quiesced(const struct raft *r)
     return r->quiesced;
 }
 
+bool raft_is_frozen(const struct raft *r)
+{
+    return r->config.frozen;
+}
+
+bool raft_is_installing(const struct raft *r)
+{
+    return r->installing;
+}
+
 bool raft_is_witness(const struct raft *r)
 {
     return raft__kind_of(r, r->config.node) == RAFT_WITNESS;
@@ -95,7 +105,7 @@ uint64_t raft_next_deadline_ns(const struct raft *r)
         uint64_t next = least(r->heartbeat_deadline_ns, r->check_deadline_ns);
         return r->transfer_to ? least(next, r->transfer_deadline_ns) : next;
     }
-    uint64_t next = r->quiesced ? UINT64_MAX : r->election_deadline_ns;
+    uint64_t next = r->quiesced || r->config.frozen ? UINT64_MAX : r->election_deadline_ns;
     return r->reads_count > 0 ? least(next, r->read_retry_ns) : next;
 }
 

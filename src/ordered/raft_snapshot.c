@@ -182,6 +182,7 @@ void raft__on_installed(struct raft *r, const struct raft_event *event)
     enum status status = raft_configuration_read(event->installed.configuration, &c);
     ASSERT(status == STATUS_OK); /* as it came in the chunk, which was checked */
     r->installing = false;
+    r->config.blank = false;
     r->stage.index = 0;
     r->loading_own = false;
     if (raft_log_term(&r->log, index) == term) {

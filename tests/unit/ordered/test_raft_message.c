@@ -20,7 +20,7 @@ static struct raft_letter letter_of(enum raft_kind kind, const struct buffer *co
     struct raft_stamp stamp = {.round = 3, .sent_ns = 123456789};
     switch (kind) {
     case KIND_APPEND: m.append = (struct raft_append){stamp, 5, 4, 3, 2, 2, buffer_slice(entries)}; break;
-    case KIND_APPEND_REPLY: m.append_reply = (struct raft_append_reply){stamp, true, 3, 5, 4, 9, 8, 2}; break;
+    case KIND_APPEND_REPLY: m.append_reply = (struct raft_append_reply){stamp, true, 3, 5, 4, 9, true, 8, 2}; break;
     case KIND_VOTE:
     case KIND_PRE_VOTE: m.vote = (struct raft_vote){true, 11, 6}; break;
     case KIND_VOTE_REPLY:
