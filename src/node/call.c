@@ -285,7 +285,7 @@ bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, s
     uint8_t kind = read_u8(&r);
     if (r.failed || epoch != (uint32_t)shard__topology(s)->epoch || (node == s->config.node && asker != shard))
         return false;
-    if (kind < CALL_COMMAND || kind > CALL_ORDERED || control != (kind == CALL_FAULT && node != s->config.node))
+    if (kind < CALL_COMMAND || kind > CALL_RECOVER || control != (kind == CALL_FAULT && node != s->config.node))
         return false;
     if (asker >= SHARDS_MAX) return false;
     if (is_duplicate(s, node, asker, run, id)) return true;

@@ -1,4 +1,4 @@
-/* commands_topology.c: TOPOLOGY REGIONS, NODES, LAG: the cluster as this node sees it. */
+/* commands_topology.c: TOPOLOGY REGIONS, NODES, LAG, RECOVER: the cluster as this node sees it. */
 #include <stdlib.h>
 
 #include "node/lag.h"
@@ -115,6 +115,9 @@ static const struct command commands[] = {
     TOPOLOGY("topology|lag", COMMAND_SHARD_ZERO,
              "Per table and pair of regions: writes that the other has not confirmed.", on_lag),
     TOPOLOGY("topology|nodes", COMMAND_SHARD_ZERO, "All nodes, with what this one knows of them.", on_nodes),
+    {"topology|recover", -4, SCOPE_CONNECTION, COMMAND_SHARD_ZERO | COMMAND_ADMIN, 0, 0, "topology",
+     "LOST node [node ...] [CONFIRM]",
+     "What ordered tables could go on with, without the nodes that are lost; with CONFIRM: go on.", recover__command},
     TOPOLOGY("topology|regions", COMMAND_SHARD_ZERO, "All regions, and how many of their nodes can be reached.",
              on_regions),
 };

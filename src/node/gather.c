@@ -65,7 +65,8 @@ void gather__serve_keyspace(struct task *task)
     uint64_t hash;
     struct keyspace_answer answer = {0};
     struct buffer keys;
-    if (!task->slot || !(task->slot->replica || task->slot->group) || !read_question(task->payload, &query, &hash)) {
+    if (!task->slot || !(task->slot->replica || ordered__serves(task->slot)) ||
+        !read_question(task->payload, &query, &hash)) {
         task__finish(task); /* an empty answer: the asker takes it as none */
         return;
     }

@@ -94,6 +94,7 @@ struct ordered {                   /* a shard's part */
     uint64_t companions; /* bit of each node that shares a group with us, as of companions_generation */
     uint64_t companions_generation;
     uint64_t beat_heard_ns[TOPOLOGY_NODES_MAX]; /* by node; 0: silent */
+    bool recovering;                            /* a TOPOLOGY RECOVER … CONFIRM of this node is under way */
     struct buffer entry;                        /* scratch */
     struct buffer frame;                        /* scratch */
 };
@@ -104,6 +105,10 @@ void ordered__free(struct shard *s);
 MUST_USE enum status ordered__open(struct partition_slot *slot);
 MUST_USE enum status ordered__start(struct partition_slot *slot);
 void ordered__drop(struct partition_slot *slot);
+
+/* ordered_client.c */
+/* A replica here takes part in its group; one that was fenced shows nothing (S7). */
+bool ordered__serves(const struct partition_slot *slot);
 
 /* ordered_request.c */
 void ordered__run(struct task *task);   /* its slot is of an ordered table */

@@ -13,6 +13,11 @@ static enum dispatched refuse(struct client *c)
     return DISPATCHED;
 }
 
+bool ordered__serves(const struct partition_slot *slot)
+{
+    return slot->group && group_standing(slot->group) == RECOVERY_MEMBER;
+}
+
 bool ordered__reads_any(const struct partition_slot *slot)
 {
     return slot->table->table.contract.read != CONTRACT_READ_LINEARIZABLE;
@@ -73,7 +78,7 @@ enum dispatched ordered__on_ask(struct client *c, const struct command *command,
         client__block(c, BLOCK_ORDER);
         return DISPATCH_PARKED;
     }
-    bool free = slot->group && slot->parked_count == 0, leads = free && group_is_leader(slot->group);
+    bool free = ordered__serves(slot) && slot->parked_count == 0, leads = free && group_is_leader(slot->group);
     bool reads_here = free && !writes && (leads || ordered__reads_any(slot));
     if (reads_here && read_at_once(c, ask, slot)) return DISPATCHED;
     uint64_t mark = client__defer(c);

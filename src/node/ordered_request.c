@@ -369,13 +369,15 @@ static void answered(struct task *task, uint32_t part, enum call_outcome outcome
 static struct target target_of(struct partition_slot *slot, bool writes)
 {
     struct shard *s = slot->shard;
-    if (slot->group) learn_leader(slot, group_leader(slot->group));
-    if (!slot->group && !writes && ordered__reads_any(slot)) return route__target(s, slot);
+    bool is_fenced = slot->group && !ordered__serves(slot);
+    if (ordered__serves(slot) || (is_fenced && slot->leader_node == NODE_NONE))
+        learn_leader(slot, group_leader(slot->group));
+    if (!ordered__serves(slot) && !writes && ordered__reads_any(slot)) return route__target(s, slot);
     if (!slot->group && slot->nodes[0] == s->config.node) {
         return (struct target){TARGET_SHARD, s->config.node, slot->owner_shard};
     }
     uint8_t node = slot->leader_node;
-    for (uint32_t i = 0; node == NODE_NONE && !slot->group && i < slot->nodes_count; i++) {
+    for (uint32_t i = 0; node == NODE_NONE && !ordered__serves(slot) && i < slot->nodes_count; i++) {
         if (peer__is_up(s, slot->nodes[i])) node = slot->nodes[i];
     }
     bool can = node != NODE_NONE && node != s->config.node && peer__is_up(s, node);
@@ -420,9 +422,9 @@ static void attempt(struct task *task)
         struct ordered_ask what = ask_of(task);
         enum group_outcome outcome = ordered__propose(slot, task, 0, 0, &what);
         if (outcome != GROUP_DONE) on_refusal(task, outcome);
-    } else if (slot->group && !is_entry && task->ordered.job == ORDERED_COMMAND && ordered__reads_any(slot)) {
+    } else if (ordered__serves(slot) && !is_entry && task->ordered.job == ORDERED_COMMAND && ordered__reads_any(slot)) {
         read_for_task(task);
-    } else if (slot->group && !is_entry) {
+    } else if (ordered__serves(slot) && !is_entry) {
         ask_to_read(task);
     } else if (from_node) { /* R1: no second hop */
         redirect(task);
@@ -481,7 +483,7 @@ static bool has_no_way(const struct task *task)
 {
     struct partition_slot *slot = task->slot;
     bool is_entry = task->ordered.writes || task->ordered.through_log;
-    bool here = slot->group && (group_is_leader(slot->group) || !is_entry);
+    bool here = ordered__serves(slot) && (group_is_leader(slot->group) || !is_entry);
     return !here && target_of(slot, is_entry).kind == TARGET_NONE;
 }
 

@@ -20,7 +20,7 @@ struct partition_slot *route__key(struct table_slot *table, uint64_t key_hash)
 
 struct target route__target(struct shard *s, const struct partition_slot *slot)
 {
-    if (slot->group || (slot->replica && replica_is_serving(slot->replica)))
+    if (ordered__serves(slot) || (slot->replica && replica_is_serving(slot->replica)))
         return (struct target){TARGET_HERE, s->config.node, s->config.shard};
     for (uint32_t i = 0; i < slot->nodes_count; i++) {
         uint8_t node = slot->nodes[i];

@@ -167,6 +167,7 @@ enum call_kind {
     CALL_LAG,
     CALL_FAULT,
     CALL_ORDERED, /* one client command on an ordered table */
+    CALL_RECOVER, /* a step of TOPOLOGY RECOVER, to each survivor */
 };
 
 enum call_outcome {
@@ -518,6 +519,10 @@ const struct topology_node *conflicts__node_of(const struct shard *s, struct dot
 
 /* lag.c */
 void lag__serve(struct task *task);
+
+/* recover.c, recover_serve.c */
+enum command_result recover__command(struct request *request);
+void recover__serve(struct task *task);
 
 /* pubsub.c */
 void pubsub__notice(void *user, struct slice key, const struct object_event *event);

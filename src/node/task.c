@@ -173,6 +173,7 @@ void task__run(struct task *task)
     case CALL_LAG: lag__serve(task); return;
     case CALL_FAULT: fault_list__serve(task); return;
     case CALL_ORDERED: ordered__serve(task); return;
+    case CALL_RECOVER: recover__serve(task); return;
     }
     PANIC("task of kind %d", (int)task->kind);
 }

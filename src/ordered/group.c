@@ -301,7 +301,9 @@ bool group_is_leader(const struct group *g)
 
 uint16_t group_leader(const struct group *g)
 {
-    return raft_leader(g->raft);
+    uint16_t leader = raft_leader(g->raft);
+    bool is_out = g->standing == RECOVERY_FENCED || g->standing == RECOVERY_BLANK;
+    return leader == 0 && is_out ? g->order->start : leader; /* it will know better */
 }
 
 const struct raft *group_raft(const struct group *g)

@@ -114,7 +114,7 @@ enum group_outcome group_read(struct group *g, uint64_t token, struct group_now 
 bool group_read_at_once(struct group *g, struct group_now now);
 /* ---- facts ---- */
 bool group_is_leader(const struct group *g);
-uint16_t group_leader(const struct group *g); /* node number; 0: none known */
+uint16_t group_leader(const struct group *g); /* node number; 0: none known. Fenced: who may know */
 const struct raft *group_raft(const struct group *g);
 struct machine *group_machine(struct group *g);
 uint64_t group_table(const struct group *g);

@@ -265,7 +265,7 @@ class Cluster:
     """A configuration file and its nodes, `<region>-<number>`.
 
     regions           names; the first listed are numbered first
-    nodes_per_region  each node in a zone of its own: <region>-a, <region>-b, …
+    nodes_per_region  a number, or {region: number}; each node in a zone of its own: <region>-a, <region>-b, …
     links             {(region, region): (latency_ms, jitter_ms)}; 5 ms without jitter where not said
     proxies           {(from_node, to_node): port}: the address by which a node reaches that peer
     arguments         further words for `meridian server`
@@ -282,7 +282,8 @@ class Cluster:
         self.links.update(links or {})
         self.nodes = {}
         for region in regions:
-            for number in range(1, nodes_per_region + 1):
+            count = nodes_per_region.get(region, 1) if isinstance(nodes_per_region, dict) else nodes_per_region
+            for number in range(1, count + 1):
                 node_id = "%s-%d" % (region, number)
                 self.nodes[node_id] = Node(self, node_id, region, region + "-" + "abcdefgh"[number - 1])
         for (here, there), port in (proxies or {}).items():

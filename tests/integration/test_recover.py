@@ -1,0 +1,91 @@
+#!/usr/bin/python3
+"""The incident same-site-majority on real processes: two replicas in us, one in eu. eu is cut off, us acknowledges, us
+loses power. eu does not promote itself; RECOVER says what may be missing; with the operator's word eu goes on, and what
+us alone had acknowledged is not lost in silence when it comes back: it is fenced, and its writes are in the ledger."""
+import time
+
+import cluster
+from cluster import as_map
+
+KEYS = ["accounts:k%d" % number for number in range(8)]
+
+
+def report_of(reply):
+    report = as_map(reply)
+    report["groups"] = [as_map(group) for group in report["groups"]]
+    return report
+
+
+class RecoverTest(cluster.TestCase):
+    def us_and_eu(self, durability):
+        made = self.cluster(regions=("us", "eu"), nodes_per_region={"us": 2})
+        us = made["us-1"]
+        self.assertEqual("OK", us.call("TABLE", "CREATE", "accounts", "ENGINE", "ordered", "DURABILITY", durability,
+                                       "REPLICAS", "us=2,eu=1", "PARTITIONS", 2))
+        for node in made:
+            for key in KEYS:
+                cluster.wait_until(lambda n=node, k=key: n.ask("SET", k, "before") == "OK", "%s serves" % node.id)
+        return made
+
+    def lose_us_after(self, made, writes):
+        """Cut eu off, write through us, let us die, heal. Returns what us acknowledged after the cut."""
+        us, eu = made["us-1"], made["eu-1"]
+        self.assertEqual("OK", us.call("FAULT", "CUT", "us", "eu"))
+        acknowledged = []
+        for key in KEYS:
+            deadline = time.monotonic() + 8
+            while writes and key not in acknowledged and time.monotonic() < deadline:
+                if us.ask("SET", key, "after") == "OK":
+                    acknowledged.append(key)
+        made["us-1"].kill()
+        made["us-2"].kill()
+        self.assertEqual("OK", eu.call("FAULT", "HEAL"))
+        cluster.wait_until(lambda: as_map(eu.call("TOPOLOGY", "NODES")[0])["state"] == "away", "us is away")
+        return acknowledged
+
+    def test_majority_and_what_may_be_missing(self):
+        made = self.us_and_eu("majority")
+        eu = made["eu-1"]
+        acknowledged = self.lose_us_after(made, True)
+        self.assertEqual(KEYS, acknowledged)
+        self.assert_error("UNAVAILABLE", eu.ask("SET", KEYS[0], "x"))  # it does not promote itself
+        self.assert_error("ERR", eu.ask("TOPOLOGY", "RECOVER", "LOST", "eu-1"))
+        self.assert_error("UNAVAILABLE", eu.ask("TOPOLOGY", "RECOVER", "LOST", "us-1"))  # us-2 did not answer
+        report = report_of(eu.call("TOPOLOGY", "RECOVER", "LOST", "us-1", "us-2"))
+        self.assertEqual(2, len(report["groups"]))
+        for group in report["groups"]:
+            self.assertEqual("eu-1", group["start"])
+            self.assertIn("us-1, us-2 alone" if group["gone"] == "us-1, us-2" else "alone", group["may-be-missing"])
+        self.assert_error("UNAVAILABLE", eu.ask("SET", KEYS[0], "x"))  # a report changes nothing
+        report = report_of(eu.call("TOPOLOGY", "RECOVER", "LOST", "us-1", "us-2", "CONFIRM"))
+        self.assertEqual("recovered", report["state"])
+        self.assertEqual({"recovered"}, {group["state"] for group in report["groups"]})
+        for key in KEYS:
+            cluster.wait_until(lambda k=key: eu.call("GET", k) == "before", "eu serves what it has")
+        self.assertEqual("OK", eu.call("SET", KEYS[0], "eu alone"))
+        self.us_returns(made)
+
+    def us_returns(self, made):
+        eu = made["eu-1"]
+        made["us-1"].start()
+        made["us-2"].start()
+        # The two are a majority of the old configuration: fenced at first contact, they can't elect a leader.
+        cluster.wait_until(lambda: made["us-1"].call("GET", KEYS[0]) == "eu alone", "us asks eu")
+        cluster.wait_until(lambda: made["us-2"].call("GET", KEYS[0]) == "eu alone", "us asks eu")
+        self.assertEqual("OK", made["us-2"].call("SET", KEYS[1], "through eu"))
+        self.assertEqual("through eu", eu.call("GET", KEYS[1]))
+
+    def test_two_regions_lose_nothing(self):
+        made = self.us_and_eu("majority+regions:2")
+        eu = made["eu-1"]
+        self.assertEqual([], self.lose_us_after(made, False))
+        report = report_of(eu.call("TOPOLOGY", "RECOVER", "LOST", "us-1", "us-2", "CONFIRM"))
+        for group in report["groups"]:
+            self.assertEqual("nothing", group["may-be-missing"])
+            self.assertIn("majority", group["rule"])
+        for key in KEYS:
+            cluster.wait_until(lambda k=key: eu.call("GET", k) == "before", "nothing is missing")
+
+
+if __name__ == "__main__":
+    cluster.main()
