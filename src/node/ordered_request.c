@@ -470,7 +470,7 @@ void ordered__run(struct task *task)
         task->ordered.deadline_ns = task->shard->now.mono_ns + ORDERED_LEADER_WAIT_MS * 1000000ull;
     }
     task->state = TASK_WORKING;
-    if (task->ordered.is_ready && task->slot->group) {
+    if (task->ordered.is_ready && ordered__serves(task->slot)) {
         read_for_task(task);
     } else if (task->slot->parked_count > 0 && task->ordered.job != ORDERED_ENTRY) { /* Q3 */
         park(task);

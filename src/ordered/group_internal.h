@@ -141,6 +141,7 @@ uint64_t group__log_reserved(struct group *g, enum group_log_kind kind, struct s
 void group__lose_all(struct group *g); /* whoever waits */
 
 /* group_recover.c */
+enum group_message { GROUP_RAFT = 1, GROUP_PROBE, GROUP_NOTICE };
 void group__send_letter(struct group *g, uint16_t node, struct slice letter); /* raft's */
 MUST_USE enum status group__receive(struct group *g, uint16_t node, struct slice bytes);
 MUST_USE bool group__replay_generation(struct group *g, const struct log_record *record);

@@ -15,8 +15,6 @@
 
 enum { ENVELOPE_BYTES_KEPT = 4096 };
 
-enum group_message { GROUP_RAFT = 1, GROUP_PROBE, GROUP_NOTICE };
-
 static void say(struct group *g, uint16_t node, enum group_message what, struct slice body)
 {
     struct buffer *b = &g->envelope;

@@ -17,8 +17,13 @@ static void on_send(void *user, uint16_t node, struct slice bytes)
 {
     struct group_world *w = user;
     struct raft_letter letter;
-    enum status status = raft_letter_read(bytes, &letter);
-    ASSERT(status == STATUS_OK && node != GROUP_WORLD_SELF);
+    struct reader r = reader_of(bytes);
+    w->generation = read_varint(&r);
+    w->said = read_u8(&r);
+    ASSERT(!r.failed && node != GROUP_WORLD_SELF);
+    if (w->said != GROUP_RAFT) return;
+    enum status status = raft_letter_read(slice_of(r.at, reader_left(&r)), &letter);
+    ASSERT(status == STATUS_OK);
     if (letter.kind == KIND_APPEND_REPLY && letter.append_reply.match > w->match) w->match = letter.append_reply.match;
     if (w->sent_count == GROUP_WORLD_SENT_MAX) w->sent_count = 0;
     w->sent[w->sent_count++] = letter;
@@ -185,7 +190,21 @@ void group_world_hear(struct group_world *w, uint16_t node, struct raft_letter *
     if (letter->kind == KIND_CHUNK) letter->chunk.stamp = stamp;
     struct buffer bytes;
     buffer_init(&bytes, RAFT_MESSAGE_BYTES_MAX);
+    write_varint(&bytes, w->hear_as);
+    write_u8(&bytes, GROUP_RAFT);
     raft_letter_write(&bytes, letter);
+    enum status status = group_on_message(w->group, node, buffer_slice(&bytes), now_of(w));
+    ASSERT(status == STATUS_OK);
+    buffer_deinit(&bytes);
+}
+
+void group_world_notice(struct group_world *w, uint16_t node, const struct recovery_order *order)
+{
+    struct buffer bytes;
+    buffer_init(&bytes, RECOVERY_BYTES_MAX + 16);
+    write_varint(&bytes, order->generation);
+    write_u8(&bytes, GROUP_NOTICE);
+    recovery_order_write(&bytes, order);
     enum status status = group_on_message(w->group, node, buffer_slice(&bytes), now_of(w));
     ASSERT(status == STATUS_OK);
     buffer_deinit(&bytes);

@@ -3,7 +3,7 @@
 #ifndef MERIDIAN_TESTS_GROUP_WORLD_H
 #define MERIDIAN_TESTS_GROUP_WORLD_H
 
-#include "ordered/group.h"
+#include "ordered/group_internal.h"
 #include "ordered/raft_message.h"
 #include "tests/unit/storage/memory_files.h"
 #include "tests/unit/storage/memory_kv.h"
@@ -22,6 +22,9 @@ struct group_world {
     uint64_t match; /* the highest that it acknowledged since group_world_open() */
     uint32_t done_count;
     enum group_outcome outcome; /* of the last done() */
+    uint64_t generation;        /* of its last message */
+    uint8_t said;               /* what that was: enum group_message */
+    uint64_t hear_as;           /* the generation of the others' messages */
     uint32_t sent_count;
     struct raft_letter sent[GROUP_WORLD_SENT_MAX]; /* without what they point to; the oldest are dropped */
     struct buffer metas[2];
@@ -40,6 +43,8 @@ void group_world_write_back(struct group_world *w);
 
 /* A message from `node`; its stamp is of now. */
 void group_world_hear(struct group_world *w, uint16_t node, struct raft_letter *letter);
+/* The order of a recovery: a NOTICE from `node`. */
+void group_world_notice(struct group_world *w, uint16_t node, const struct recovery_order *order);
 /* An APPEND of `count` SET commands in `term` after (index, previous_term), and a commit index. */
 void group_world_append(struct group_world *w, uint16_t leader, uint64_t term, uint64_t index, uint64_t previous_term,
                         uint32_t count, uint64_t commit);
