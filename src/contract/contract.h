@@ -11,7 +11,8 @@ enum {
     PARTITIONS_DEFAULT = 16,
     PARTITIONS_MAX = 1024,
     GROUP_REPLICAS_MAX = 16, /* of an ordered table's partition */
-    TABLE_ID_DEFAULT = 1,    /* the table of undeclared prefixes; every other id is drawn and never reused (S17) */
+    TABLE_ID_DEFAULT = 1,    /* the table of undeclared prefixes; ids from 3 on are drawn and never reused (S17) */
+    TABLE_ID_META = 2,       /* the metadata group: one partition, placed by meta_members(), never listed */
 };
 
 enum contract_engine { ENGINE_MERGEABLE, ENGINE_ORDERED };

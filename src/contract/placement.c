@@ -8,6 +8,7 @@
  */
 #include "base/hash.h"
 #include "contract/contract.h"
+#include "contract/plan.h"
 #include "wire/varint.h"
 
 static uint64_t score_of(uint64_t table, uint16_t partition, uint16_t node)
@@ -82,6 +83,12 @@ uint32_t placement_nodes(const struct topology *topology, const struct contract 
 {
     struct commit_labels labels[TOPOLOGY_NODES_MAX];
     uint32_t placed = 0;
+    if (table == TABLE_ID_META) {
+        struct placement meta;
+        meta_members(topology, &meta);
+        memcpy(out_nodes, meta.nodes, meta.count);
+        return meta.count;
+    }
     for (uint32_t region = 0; region < topology->regions_count; region++) {
         struct candidate best[TOPOLOGY_NODES_MAX];
         uint32_t count = rank_candidates(topology, region, table, partition, best);

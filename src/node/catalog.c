@@ -1,5 +1,5 @@
-/* catalog.c: the tables, as a map from id to table in which `dropped` only ever becomes true (docs/decisions/0004), and
- * the partitions that each brings to this shard.
+/* catalog.c: the tables, as a map from id to table in which `dropped` only ever becomes true, and the partitions that
+ * each brings to this shard. What is in it was decided by the metadata group (docs/decisions/0008).
  *
  * Merging maps of two nodes is their union; it commutes, so gossip in any order ends in one catalog. Every shard of a
  * process keeps its own copy: in its log, ahead of the records of the table's partitions, and as a system record of
@@ -7,14 +7,15 @@
  * is known before the log is replayed, whichever order reclaiming left behind.
  *
  * G1  An id is never reused: dropped tables keep their entry (S17).
- * G2  Of live tables with one name the smallest id has it; the others are superseded, with their data kept.
+ * G2  One live table has a name. Who hears of a new one before it hears that the old one was dropped shows the
+ *     smaller id meanwhile, and the other as superseded.
  * G3  Slots live as long as the shard: requests under way may point to a dropped table's.
  */
 #include "base/memory.h"
 #include "node/shard_internal.h"
 
 enum { CATALOG_BYTES_MAX = 4 * 1024 * 1024 };
-static const char system_key[] = "catalog", default_key[] = "default";
+static const char system_key[] = "catalog", default_key[] = "default", founding_key[] = "founding";
 
 /* ---- finding ---- */
 
@@ -65,7 +66,7 @@ static void sort_by_distance(const struct shard *s, uint8_t *nodes, uint32_t cou
 
 uint8_t shard__of_partition(uint64_t table, uint16_t partition, uint8_t shards)
 {
-    if (shards <= 1) return 0;
+    if (shards <= 1 || table == TABLE_ID_META) return 0;
     uint64_t words[2] = {table, partition};
     return (uint8_t)(hash_bytes(slice_of(words, sizeof words), 0) % shards);
 }
@@ -136,7 +137,8 @@ static enum status open_partitions(struct shard *s, struct table_slot *table, bo
         sort_by_distance(s, nodes, count);
         memcpy(slot->nodes, nodes, count);
         slot->leader_node = NODE_NONE;
-        if (nodes[0] != s->config.node || slot->owner_shard != s->config.shard) continue;
+        bool is_here = nodes[0] == s->config.node && slot->owner_shard == s->config.shard;
+        if (!is_here || table->state == TABLE_HIDDEN) continue;
         bool is_ordered = contract->engine == ENGINE_ORDERED;
         enum status status = is_ordered ? ordered__open(slot) : open_replica(s, slot, nodes, count, joins);
         if (status != STATUS_OK) {
@@ -167,28 +169,23 @@ static void drop_partitions(struct shard *s, struct table_slot *table)
 static void digest(struct shard *s)
 {
     s->catalog_digest = 0;
-    for (uint32_t i = 1; i < s->tables_count; i++) {
+    for (uint32_t i = TABLES_FIXED; i < s->tables_count; i++) {
         uint64_t words[2] = {s->tables[i]->table.id, s->tables[i]->table.dropped};
         s->catalog_digest += hash_bytes(slice_of(words, sizeof words), 0);
     }
 }
 
-/* G2. Loud when a name changes hands. */
+/* G2 */
 static void settle_names(struct shard *s)
 {
-    for (uint32_t i = 0; i < s->tables_count; i++) {
+    for (uint32_t i = TABLES_FIXED; i < s->tables_count; i++) {
         struct table_slot *table = s->tables[i];
         enum table_state state = table->table.dropped ? TABLE_DROPPED : TABLE_LIVE;
-        for (uint32_t j = 0; j < s->tables_count && state == TABLE_LIVE; j++) {
+        for (uint32_t j = TABLES_FIXED; j < s->tables_count && state == TABLE_LIVE; j++) {
             const struct table *other = &s->tables[j]->table;
             if (!other->dropped && other->id < table->table.id && strcmp(other->name, table->table.name) == 0) {
                 state = TABLE_SUPERSEDED;
             }
-        }
-        if (state == TABLE_SUPERSEDED && table->state != TABLE_SUPERSEDED) {
-            shard__log(s, 'W', "table-superseded",
-                       "name=%s id=%llx: created twice at the same time, the older one keeps the name",
-                       table->table.name, (unsigned long long)table->table.id);
         }
         table->state = state;
     }
@@ -222,7 +219,7 @@ static void mirror(struct shard *s, const struct table *table, bool joins)
 void catalog__mirror_all(struct shard *s)
 {
     s->mirror_again = false;
-    for (uint32_t i = 1; i < s->tables_count; i++) mirror(s, &s->tables[i]->table, true);
+    for (uint32_t i = TABLES_FIXED; i < s->tables_count; i++) mirror(s, &s->tables[i]->table, true);
 }
 
 bool catalog__on_mirror(struct shard *s, struct slice body)
@@ -251,7 +248,7 @@ enum status catalog__merge(struct shard *s, const struct table *table, bool join
 {
     struct table_slot *slot = catalog__by_id(s, table->id);
     *out_lsn = slot ? slot->record_lsn : 0;
-    if (table->id == TABLE_ID_DEFAULT || (slot && (slot->table.dropped || !table->dropped))) return STATUS_OK;
+    if (table->id <= TABLE_ID_META || (slot && (slot->table.dropped || !table->dropped))) return STATUS_OK;
     if (!slot && s->tables_count == TABLES_MAX) return STATUS_LIMIT;
     if (!s->opening) {
         enum status status = log_table(s, table, out_lsn);
@@ -267,7 +264,6 @@ enum status catalog__merge(struct shard *s, const struct table *table, bool join
         if (status != STATUS_OK) return status;
     }
     slot->record_lsn = *out_lsn;
-    table_protocol__installed(s, table->name);
     settle_names(s);
     if (!s->opening) {
         shard__log(s, 'I', table->dropped ? "table-dropped" : "table-created", "name=%s id=%llx", table->name,
@@ -327,8 +323,17 @@ enum status catalog__open(struct shard *s, struct buffer *error)
     if (!record.is_there) keep_default(s, &table);
     struct table_slot *slot = add_table(s, &table);
     s->open_status = open_partitions(s, slot, true);
+    metadata__open(s);
     settle_names(s);
     return STATUS_OK;
+}
+
+struct table_slot *catalog__add_hidden(struct shard *s, const struct table *table)
+{
+    struct table_slot *slot = add_table(s, table);
+    slot->state = TABLE_HIDDEN;
+    if (open_partitions(s, slot, true) != STATUS_OK) PANIC("table %s opens nothing and fails", table->name);
+    return slot;
 }
 
 /* ---- as bytes: the system record, and gossip ---- */
@@ -337,8 +342,8 @@ void catalog__encode(struct shard *s, struct buffer *out)
 {
     struct buffer one;
     buffer_init(&one, 64 * 1024);
-    write_varint(out, s->tables_count - 1);
-    for (uint32_t i = 1; i < s->tables_count; i++) { /* [0] is default, which everybody has */
+    write_varint(out, s->tables_count - TABLES_FIXED);
+    for (uint32_t i = TABLES_FIXED; i < s->tables_count; i++) { /* everybody has the others */
         buffer_clear(&one);
         table_write(&one, &s->tables[i]->table, shard__topology(s));
         write_bytes(out, buffer_slice(&one));
@@ -375,9 +380,17 @@ void catalog__save(struct shard *s)
     buffer_deinit(&bytes);
 }
 
+void catalog__save_founding(struct shard *s, struct slice founders)
+{
+    store_put_system(s->store, slice_of_string(founding_key), founders);
+    store_flush(s->store);
+    s->catalog_unsaved = true;
+}
+
 void catalog__on_system_record(void *user, struct slice key, struct slice value)
 {
     struct shard *s = user;
+    if (slice_equal(key, slice_of_string(founding_key))) metadata__on_system_record(s, value);
     if (!slice_equal(key, slice_of_string(system_key))) return;
     if (!catalog__merge_encoded(s, value, true)) s->open_status = STATUS_CORRUPT;
 }
@@ -388,6 +401,10 @@ void catalog__replay(struct shard *s, const struct log_record *record)
 {
     struct table table;
     uint64_t lsn;
+    if (record->kind == LOG_FOUNDING) {
+        metadata__replay(s, record);
+        return;
+    }
     enum status status = table_read(record->payload, shard__topology(s), &table);
     if (status == STATUS_OK) status = catalog__merge(s, &table, true, &lsn);
     if (status != STATUS_OK) {
@@ -400,6 +417,7 @@ void catalog__replay(struct shard *s, const struct log_record *record)
 bool catalog__record_is_live(struct shard *s, const struct log_record *record)
 {
     struct table table;
+    if (record->kind == LOG_FOUNDING) return metadata__record_is_live(s, record);
     if (record->kind != LOG_CATALOG || table_read(record->payload, shard__topology(s), &table) != STATUS_OK)
         return false;
     struct table_slot *slot = catalog__by_id(s, table.id);
@@ -409,7 +427,8 @@ bool catalog__record_is_live(struct shard *s, const struct log_record *record)
 void catalog__record_moved(struct shard *s, const struct log_record *record)
 {
     struct table table;
-    if (table_read(record->payload, shard__topology(s), &table) != STATUS_OK) return;
+    if (record->kind == LOG_FOUNDING) metadata__record_moved(s, record);
+    if (record->kind != LOG_CATALOG || table_read(record->payload, shard__topology(s), &table) != STATUS_OK) return;
     struct table_slot *slot = catalog__by_id(s, table.id);
     if (slot) slot->record_lsn = record->lsn;
 }
@@ -447,20 +466,4 @@ void catalog__free(struct shard *s)
         memory_free(table);
     }
     catalog__forget_rest(s);
-}
-
-/* ---- names that are being created ---- */
-
-bool catalog__name_is_reserved(struct shard *s, struct slice name)
-{
-    for (uint32_t i = 0; i < s->reservations_count; i++) {
-        if (slice_equal(slice_of_string(s->reservations[i].name), name)) return true;
-    }
-    return false;
-}
-
-void catalog__reply_reserved(struct buffer *reply, struct slice name)
-{
-    resp_write_error_format(reply, "UNAVAILABLE table '%.*s' is being created; nothing was done, try again",
-                            (int)name.length, (const char *)name.data);
 }

@@ -84,6 +84,7 @@ static void add_replica(void *user, struct replica *replica)
 static void add_group(void *user, struct group *group)
 {
     struct totals *totals = user;
+    if (group_table(group) == TABLE_ID_META) return;
     totals->keys += machine_key_count(group_machine(group));
     totals->groups++;
     totals->led += group_is_leader(group);
@@ -109,7 +110,7 @@ static void info_meridian(struct shard *s, struct buffer *b)
                          shard__self(s)->id, t->regions[shard__self(s)->region], shard__self(s)->zone,
                          (unsigned)s->config.shard, (unsigned)s->config.shards, u(t->epoch));
     buffer_append_format(b, "tables:%u\r\nreplicas:%llu\r\nreplicas_joining:%llu\r\nconflicts_open:%llu\r\n",
-                         s->tables_count, u(totals.replicas), u(totals.joining), u(totals.ledgered));
+                         s->tables_count - 1, u(totals.replicas), u(totals.joining), u(totals.ledgered));
     buffer_append_format(b, "groups:%llu\r\ngroups_led:%llu\r\ngroups_leaderless:%llu\r\ngroups_asleep:%llu\r\n",
                          u(totals.groups), u(totals.led), u(totals.leaderless), u(totals.asleep));
     buffer_append_format(b, "peers_needing_repair:%llu\r\n", u(totals.marked));

@@ -60,14 +60,19 @@ static void write_table(struct request *request, const struct table_slot *table)
     buffer_deinit(&text);
 }
 
+static bool is_listed(const struct table_slot *table)
+{
+    return table->state == TABLE_LIVE || table->state == TABLE_SUPERSEDED;
+}
+
 static enum command_result on_list(struct request *request)
 {
     struct shard *s = request->shard;
     size_t count = 0;
-    for (uint32_t i = 0; i < s->tables_count; i++) count += s->tables[i]->state != TABLE_DROPPED;
+    for (uint32_t i = 0; i < s->tables_count; i++) count += is_listed(s->tables[i]);
     resp_write_array(request->reply, count);
     for (uint32_t i = 0; i < s->tables_count; i++) {
-        if (s->tables[i]->state != TABLE_DROPPED) write_table(request, s->tables[i]);
+        if (is_listed(s->tables[i])) write_table(request, s->tables[i]);
     }
     return COMMAND_DONE;
 }

@@ -246,7 +246,7 @@ struct conflict_row conflicts__row_of_entry(const struct partition_slot *slot, c
 /* A key of `default` that commands no longer reach, since its prefix is a table now. */
 static bool is_late(struct shard *s, const struct partition_slot *slot, struct slice key)
 {
-    if (slot->table->table.id != TABLE_ID_DEFAULT || s->tables_count == 1) return false;
+    if (slot->table->table.id != TABLE_ID_DEFAULT || s->tables_count == TABLES_FIXED) return false;
     struct slice name = key_table_name(key);
     struct table_slot *table = name.length ? catalog__by_name(s, name) : NULL;
     return table && table != slot->table;
@@ -469,7 +469,9 @@ static int missing_holder(struct shard *s, uint64_t table)
     uint8_t region = shard__self(s)->region;
     for (uint32_t i = 0; i < s->tables_count; i++) {
         struct table_slot *slot = s->tables[i];
-        if (!slot->partitions || slot->state == TABLE_DROPPED || (table && slot->table.id != table)) continue;
+        if (!slot->partitions || slot->state == TABLE_DROPPED || slot->state == TABLE_HIDDEN ||
+            (table && slot->table.id != table))
+            continue;
         for (uint16_t p = 0; p < slot->table.contract.partitions; p++) {
             int away = -1;
             bool there = false;

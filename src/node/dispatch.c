@@ -150,11 +150,6 @@ static enum dispatched on_key(struct client *c, const struct command *command, c
     uint64_t key_hash = hash_key(key);
     struct table_slot *table = client_table(c, key);
     struct partition_slot *slot = route__key(table, key_hash);
-    if (UNLIKELY(s->reservations_count && (command->flags & COMMAND_WRITES) && table == s->tables[0] &&
-                 catalog__name_is_reserved(s, key_table_name(key)))) {
-        catalog__reply_reserved(&c->out, key_table_name(key));
-        return refuse(c);
-    }
     if (LIKELY(slot->replica && replica_is_serving(slot->replica)))
         return run_here(c, command, words, slot, key, key_hash);
     if (table->table.contract.engine == ENGINE_ORDERED) {

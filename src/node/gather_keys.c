@@ -462,13 +462,6 @@ static bool start_key(struct task *task, size_t i)
     if (!slot) {
         struct table_slot *table = table_of(task, key);
         slot = route__key(table, key_hash);
-        if (UNLIKELY(s->reservations_count && (task->command->flags & COMMAND_WRITES) && table == s->tables[0] &&
-                     catalog__name_is_reserved(s, key_table_name(key)))) {
-            buffer_clear(&w->one);
-            catalog__reply_reserved(&w->one, key_table_name(key));
-            take_reply(task, i, buffer_slice(&w->one));
-            return true;
-        }
     }
     if (LIKELY(slot->replica && replica_is_serving(slot->replica))) return run_key(task, i, slot, key_hash);
     bool from_node = task->origin == TASK_OF_CALL && task->call_node != s->config.node; /* R1: no second hop */

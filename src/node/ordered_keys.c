@@ -62,6 +62,7 @@ static void look_at_multi(struct places *places, const struct ordered_ask *ask)
 bool ordered__is_one_group(struct shard *s, const struct ordered_ask *ask, const struct partition_slot *slot)
 {
     struct places places = {.shard = s, .is_one = true};
+    if (metadata__is_meta(slot)) return true; /* its keys have no prefixes of tables */
     switch (ask->job) {
     case ORDERED_COMMAND: look_at_command(&places, ask->args, ask->args_count); break;
     case ORDERED_MULTI: look_at_multi(&places, ask); break;

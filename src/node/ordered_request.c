@@ -373,7 +373,7 @@ static struct target target_of(struct partition_slot *slot, bool writes)
     if (ordered__serves(slot) || (is_fenced && slot->leader_node == NODE_NONE))
         learn_leader(slot, group_leader(slot->group));
     if (!ordered__serves(slot) && !writes && ordered__reads_any(slot)) return route__target(s, slot);
-    if (!slot->group && slot->nodes[0] == s->config.node) {
+    if (!slot->group && slot->nodes[0] == s->config.node && slot->owner_shard != s->config.shard) {
         return (struct target){TARGET_SHARD, s->config.node, slot->owner_shard};
     }
     uint8_t node = slot->leader_node;

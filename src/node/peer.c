@@ -1,7 +1,7 @@
 /* peer.c: other nodes as seen from here: greeting, clocks, and the frames between nodes and between shards.
  *
- *   PEER_HELLO    epoch u64, node number u32, region, folder id u64, shards u8, catalog
- *   PEER_PING     mono u64, catalog digest u64: once a second, from the first shard
+ *   PEER_HELLO    epoch u64, node number u32, region, shards u8, folder id u64, founders, catalog
+ *   PEER_PING     mono u64, catalog digest u64, waits u8 (for the founding): once a second, from the first shard
  *   PEER_PONG     mono u64 of the ping, wall ms u64 of the answering node
  *   PEER_REPLICA  table u64, partition u32, epoch u32, message u8, body
  *
@@ -46,7 +46,7 @@ static void visit_holders(struct shard *s, uint8_t node,
 
 /* ---- greeting ---- */
 
-static void say_hello(struct shard *s, uint8_t node)
+void peer__say_hello(struct shard *s, uint8_t node)
 {
     const struct topology *t = shard__topology(s);
     struct buffer *b = &s->frame;
@@ -54,8 +54,9 @@ static void say_hello(struct shard *s, uint8_t node)
     write_u64(b, t->epoch);
     write_u32(b, shard__self(s)->number);
     write_bytes(b, slice_of_string(t->regions[shard__self(s)->region]));
-    write_u64(b, s->config.folder_id);
     write_u8(b, s->config.shards);
+    write_u64(b, s->config.folder_id);
+    metadata__write_greeting(s, b);
     catalog__encode(s, b);
     (void)peer__send(s, node, PEER_HELLO, buffer_slice(b));
 }
@@ -67,7 +68,6 @@ static bool on_hello(struct shard *s, uint8_t node, struct slice body)
     uint64_t epoch = read_u64(&r);
     uint32_t number = read_u32(&r);
     struct slice region = read_bytes(&r);
-    (void)read_u64(&r);
     uint8_t shards = read_u8(&r);
     if (r.failed || shards == 0 || shards > SHARDS_MAX) return false;
     if (epoch != t->epoch || number != t->nodes[node].number ||
@@ -77,6 +77,7 @@ static bool on_hello(struct shard *s, uint8_t node, struct slice body)
         return false;
     }
     s->peers[node].said_hello = true;
+    if (!metadata__on_greeting(s, node, &r)) return false;
     return catalog__merge_encoded(s, slice_of(r.at, reader_left(&r)), true);
 }
 
@@ -85,6 +86,7 @@ static void send_ping(struct shard *s, uint8_t node)
     buffer_clear(&s->frame);
     write_u64(&s->frame, s->now.mono_ns);
     write_u64(&s->frame, s->catalog_digest);
+    write_u8(&s->frame, metadata__waits(s));
     (void)peer__send(s, node, PEER_PING, buffer_slice(&s->frame));
 }
 
@@ -97,7 +99,7 @@ void shard_on_peer_up(struct shard *s, uint8_t node)
     peer->up_since_ms = s->now.wall_ms;
     if (s->config.shard == 0) {
         shard__log(s, 'I', "peer-up", "node=%s", shard__topology(s)->nodes[node].id);
-        say_hello(s, node);
+        peer__say_hello(s, node);
         send_ping(s, node);
     }
     visit_holders(s, node, replica_on_peer_up);
@@ -126,8 +128,9 @@ static bool on_ping(struct shard *s, uint8_t node, struct slice body)
 {
     struct reader r = reader_of(body);
     uint64_t mono = read_u64(&r), digest = read_u64(&r);
+    bool waits = read_u8(&r);
     if (!reader_finished(&r)) return false;
-    if (digest != s->catalog_digest) say_hello(s, node);
+    if (digest != s->catalog_digest || waits) peer__say_hello(s, node);
     buffer_clear(&s->frame);
     write_u64(&s->frame, mono);
     write_u64(&s->frame, s->now.wall_ms);

@@ -153,7 +153,7 @@ static void tick(struct shard *s)
     if (s->now.mono_ns >= s->tick_all_ns) {
         s->tick_all_ns = s->now.mono_ns + TICK_ALL_MS * 1000000ull;
         visit_slots(s, tick_slot);
-        table_protocol__expire(s);
+        if (s->config.shard == 0) metadata__tick(s);
         store_tick(s->store, s->now.mono_ns);
         log_repairs(s);
     }

@@ -101,7 +101,7 @@ void shard_stop(struct shard *s);
 bool shard_is_stopped(const struct shard *s);
 
 /* ---- the peer protocol: which shard of a process a frame is for ---- */
-enum { PEER_PROTOCOL_VERSION = 2 };
+enum { PEER_PROTOCOL_VERSION = 3 };
 /* Frame types below PEER_FRAME_CONTROL_MIN obey faults; those at or above travel the control channel (FAULT itself). */
 enum { PEER_FRAME_CONTROL_MIN = 0xC0 };
 uint8_t shard_of_frame(uint8_t type, struct slice body, uint8_t shards);

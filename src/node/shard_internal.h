@@ -19,6 +19,7 @@
 #include "node/command.h"
 #include "node/inspect.h"
 #include "node/keyspace.h"
+#include "node/metadata.h"
 #include "node/ordered.h"
 #include "node/shard.h"
 #include "node/txn.h"
@@ -64,7 +65,7 @@ struct partition_slot {
     uint64_t touched_lsn;
 };
 
-enum table_state { TABLE_LIVE, TABLE_SUPERSEDED, TABLE_DROPPED };
+enum table_state { TABLE_LIVE, TABLE_SUPERSEDED, TABLE_DROPPED, TABLE_HIDDEN };
 
 struct table_slot {
     struct table table;
@@ -79,13 +80,7 @@ struct rest_meta { /* found at rest while opening, until its table is known */
     struct buffer bytes;
 };
 
-struct reservation { /* a name that is being created (task of another node's or our TABLE CREATE) */
-    char name[TABLE_NAME_BYTES_MAX + 1];
-    uint64_t token; /* of the creation */
-    uint8_t node;   /* which coordinates it */
-    uint64_t until_ns;
-};
-enum { RESERVATIONS_MAX = 32 };
+enum { TABLES_FIXED = 2 }; /* the first places of every catalog: `default` and the metadata group */
 
 /* ---- clients (client.c) ---- */
 
@@ -158,12 +153,11 @@ enum frame_type {
 };
 
 enum call_kind {
-    CALL_COMMAND = 1, /* one client command */
-    CALL_KEYSPACE,    /* a step of SCAN, KEYS, DBSIZE, RANDOMKEY in one partition */
-    CALL_TABLE_RESERVE,
-    CALL_TABLE_RELEASE,
-    CALL_TABLE_INSTALL,
-    CALL_CONFLICTS, /* open conflicts of the replicas on a node */
+    CALL_COMMAND = 1,   /* one client command */
+    CALL_KEYSPACE,      /* a step of SCAN, KEYS, DBSIZE, RANDOMKEY in one partition */
+    CALL_TABLE_CHECK,   /* are there keys of this prefix in `default`? */
+    CALL_TABLE_INSTALL, /* a table as the metadata group has decided it */
+    CALL_CONFLICTS,     /* open conflicts of the replicas on a node */
     CALL_LAG,
     CALL_FAULT,
     CALL_ORDERED, /* one client command on an ordered table */
@@ -254,6 +248,8 @@ struct peer {
     int64_t lead_ms;   /* how far our clock is ahead of its */
     uint64_t heard_ns; /* of its last pong */
     uint8_t shards;
+    uint64_t folder_id; /* as it said last */
+    bool is_blank;      /* likewise: the metadata group is not founded there */
     uint64_t frames_refused;
 };
 
@@ -303,15 +299,13 @@ struct shard {
     struct list calls_to_shard[SHARDS_MAX];
     struct list walks;
 
-    struct table_slot *tables[TABLES_MAX]; /* in the order in which they became known; [0] is default */
+    struct table_slot *tables[TABLES_MAX]; /* TABLES_FIXED, then in the order in which they became known */
     uint32_t tables_count;
     uint64_t catalog_generation, catalog_digest;
     bool mirror_again;       /* another shard's mailbox was full: send it the catalog again */
     enum status open_status; /* the first failure while opening */
     bool catalog_unsaved;    /* the system record is not yet known to be flushed */
     uint64_t catalog_last_ms;
-    struct reservation reservations[RESERVATIONS_MAX];
-    uint32_t reservations_count;
     struct rest_meta *rest;
     uint32_t rest_count;
     struct list active; /* partition slots */
@@ -339,6 +333,7 @@ struct shard {
 
     struct ordered ordered;
     struct txns txns;
+    struct metadata metadata;
     struct write write; /* scratch of the request that runs */
     struct buffer body, frame, replica_frame, scratch;
     struct statistics statistics;
@@ -475,12 +470,13 @@ MUST_USE bool catalog__merge_encoded(struct shard *s, struct slice bytes, bool j
 void catalog__replay(struct shard *s, const struct log_record *record);
 void catalog__on_system_record(void *user, struct slice key, struct slice value);
 void catalog__save(struct shard *s);
+void catalog__save_founding(struct shard *s, struct slice founders);
 void catalog__mirror_all(struct shard *s);
 MUST_USE bool catalog__on_mirror(struct shard *s, struct slice body);
 bool catalog__record_is_live(struct shard *s, const struct log_record *record);
 void catalog__record_moved(struct shard *s, const struct log_record *record);
-bool catalog__name_is_reserved(struct shard *s, struct slice name);
-void catalog__reply_reserved(struct buffer *reply, struct slice name);
+/* A table that no client sees; its groups are opened by whoever added it. For the fixed places, before any other. */
+struct table_slot *catalog__add_hidden(struct shard *s, const struct table *table);
 void catalog__free(struct shard *s);
 struct slice catalog__rest_meta(const struct shard *s, uint64_t table, uint16_t partition); /* empty: none */
 void catalog__keep_rest(void *user, uint64_t table, uint16_t partition, struct slice meta);
@@ -491,14 +487,16 @@ enum { LOG_CATALOG = 0x80 }; /* log record kind, table 0 */
 void table_protocol__create(struct task *task);
 void table_protocol__drop(struct task *task);
 void table_protocol__serve(struct task *task);
-void table_protocol__installed(struct shard *s, const char *name); /* nobody needs to hold it any more */
-void table_protocol__expire(struct shard *s);                      /* reservations whose creator is gone */
+
+/* table_check.c */
+void table_check__serve(struct task *task);
 
 /* peer.c */
 void peer__tick(struct shard *s);
 void peer__send_replica(void *user, uint16_t node, uint8_t message, struct slice body);
 size_t peer__send_room(void *user, uint16_t node);
 bool peer__is_up(const struct shard *s, uint8_t node);
+void peer__say_hello(struct shard *s, uint8_t node);
 /* One frame to a node, counted. False: not connected, or its queue is full. */
 bool peer__send(struct shard *s, uint8_t node, uint8_t type, struct slice body);
 bool peer__clock_refuses(const struct shard *s, struct buffer *reply);
@@ -541,7 +539,8 @@ struct walk_visitor {
     /* Returns false to end the walk. */
     bool (*visit)(void *user, struct partition_slot *slot, enum store_space_kind space, struct store_item *item);
     void (*done)(void *user);
-    bool keys_only; /* cold items are visited as they are */
+    bool keys_only;  /* cold items are visited as they are */
+    bool and_groups; /* the data of ordered tables too */
 };
 void walk__start(struct shard *s, const struct walk_visitor *visitor);
 void walk__step_all(struct shard *s);

@@ -166,8 +166,7 @@ void task__run(struct task *task)
     switch (task->kind) {
     case CALL_COMMAND: run_command(task); return;
     case CALL_KEYSPACE: gather__serve_keyspace(task); return;
-    case CALL_TABLE_RESERVE:
-    case CALL_TABLE_RELEASE:
+    case CALL_TABLE_CHECK:
     case CALL_TABLE_INSTALL: table_protocol__serve(task); return;
     case CALL_CONFLICTS: conflicts__serve(task); return;
     case CALL_LAG: lag__serve(task); return;

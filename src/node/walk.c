@@ -64,6 +64,9 @@ static struct store_space *space_at(struct walk *walk)
     if (!table->partitions || table->state == TABLE_DROPPED) return NULL;
     walk->slot = &table->partitions[walk->partition];
     enum store_space_kind space = (enum store_space_kind)walk->space;
+    bool is_group = walk->slot->group && walk->visitor.and_groups && space == SPACE_DATA;
+    if (is_group && walk->visitor.wants(walk->visitor.user, walk->slot, space))
+        return machine_data_space(group_machine(walk->slot->group));
     if (!walk->slot->replica || !walk->visitor.wants(walk->visitor.user, walk->slot, space)) return NULL;
     return space == SPACE_DATA ? replica_data(walk->slot->replica) : replica_ledger(walk->slot->replica);
 }

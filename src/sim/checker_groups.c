@@ -5,6 +5,7 @@
 
 #include "base/hash.h"
 #include "base/memory.h"
+#include "contract/contract.h"
 #include "node/inspect.h"
 #include "ordered/group.h"
 
@@ -106,15 +107,28 @@ static bool same_group(const struct group *a, const struct group *b)
 bool node_has_groups(struct world *w, uint8_t node)
 {
     struct seen_groups s = {.items = memory_alloc(GROUPS_SEEN_MAX * sizeof *s.items)};
+    bool any = false;
     see_node(w, node, &s);
+    for (uint32_t i = 0; i < s.count; i++) any = any || group_table(s.items[i].group) != TABLE_ID_META;
     memory_free(s.items);
-    return s.count > 0;
+    return any;
 }
 
 /* ---- settled ---- */
 
+/* Too few members of the metadata group have kept their folders: it will decide nothing any more, and says so. */
+static bool is_bereft(const struct seen_groups *s, uint32_t index)
+{
+    uint64_t configured_at;
+    uint32_t members = raft_configuration(group_raft(s->items[index].group), &configured_at)->now.members_count,
+             left = 0;
+    for (uint32_t i = 0; i < s->count; i++) left += same_group(s->items[i].group, s->items[index].group);
+    return group_table(s->items[index].group) == TABLE_ID_META && left * 2 <= members;
+}
+
 static bool member_is_settled(const struct seen_groups *s, uint32_t index, char out_why[CONVERGENCE_WHY_BYTES])
 {
+    if (is_bereft(s, index)) return true;
     const struct raft *mine = group_raft(s->items[index].group), *leader = NULL;
     for (uint32_t i = 0; i < s->count; i++) {
         const struct raft *other = group_raft(s->items[i].group);

@@ -13,6 +13,7 @@ bool groups_are_settled(struct world *w, char out_why[CONVERGENCE_WHY_BYTES]);
 /* All members of a group that hold its state hold the same, byte for byte. Only once the groups are settled. */
 void check_states_equal(struct world *w, struct verdict *v);
 /* Does this node hold a member of any group? */
+/* Of tables: the metadata group keeps out who has lost its folder. */
 bool node_has_groups(struct world *w, uint8_t node);
 
 #endif

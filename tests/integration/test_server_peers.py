@@ -106,7 +106,7 @@ class HostileTest(cluster.TestCase):
                 pass
         self.assertEqual("PONG", self.node.call("PING"))
 
-    def hello(self, magic=MAGIC, version=2, channel=0, cluster_id=0, number=1, epoch=1, tail=b""):
+    def hello(self, magic=MAGIC, version=3, channel=0, cluster_id=0, number=1, epoch=1, tail=b""):
         return frame(HELLO, LINK, struct.pack("<IBBQBB", magic, version, channel, cluster_id, number, epoch) + tail)
 
     def test_strangers_are_refused(self):

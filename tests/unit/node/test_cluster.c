@@ -1,5 +1,6 @@
 /* links: sim node */
 /* test_cluster.c: what only several nodes together show: the catalog, forwarding, conflicts, faults, notices. */
+#include "node/shard_internal.h"
 #include "tests/unit/node/cluster.h"
 
 /* The text that follows `"name", "` in a reply of records, up to its closing quote. */
@@ -33,17 +34,92 @@ static void a_table_is_known_everywhere_at_once(void **state)
     cluster_free(c);
 }
 
-static void creating_needs_every_region_and_leaves_nothing_behind(void **state)
+static void creating_needs_the_majority_of_the_metadata_group(void **state)
 {
     (void)state;
     struct cluster *c = cluster_new(3, 1, 1);
     world_node_crash(c->world, 2);
     cluster_wait(c, 8000);
-    assert_reply_begins(c, 0, "TABLE CREATE users", "-UNAVAILABLE a table needs a node of each region");
-    assert_reply(c, 0, "TABLE SHOW users", "-ERR no such table");
+    assert_reply(c, 0, "TABLE CREATE users", "OK");
+    assert_reply(c, 1, "SET users:1 x", "OK");
+    world_node_crash(c->world, 1);
+    cluster_wait(c, 8000);
+    assert_reply_begins(c, 0, "TABLE CREATE others",
+                        "-UNAVAILABLE the metadata group has no majority that this node reaches (no answer from: "
+                        "r1-0 (r1), r2-0 (r2)); nothing was done");
+    assert_reply(c, 0, "SET users:1 y", "OK");
+    assert_reply_begins(c, 0, "TABLE DROP users", "-UNAVAILABLE the metadata group");
     assert_true(world_node_start(c->world, 2, NULL));
     cluster_wait(c, 5000);
-    assert_reply(c, 0, "TABLE CREATE users", "OK");
+    assert_reply(c, 2, "GET users:1", "\"y\"");
+    assert_reply(c, 2, "TABLE CREATE others", "OK");
+    assert_reply(c, 2, "TABLE DROP others", "OK");
+    assert_reply(c, 0, "TABLE SHOW others", "-ERR no such table");
+    assert_reply(c, 0, "TABLE CREATE others", "OK");
+    cluster_free(c);
+}
+
+/* The coordinator hears that it is decided, and dies before it tells anybody. */
+static void what_was_decided_is_known_without_its_coordinator(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(3, 1, 1);
+    uint64_t client = cluster_connect(c, 0);
+    cluster_send(c, client, "TABLE CREATE t");
+    for (int ms = 0; ms < 1000; ms++) {
+        cluster_wait(c, 1);
+        bool decided = false;
+        for (uint8_t node = 1; node < 3; node++) {
+            const struct shard *shard = world_shard(c->world, node, 0);
+            uint64_t applied = machine_applied_index(group_machine(metadata__slot(shard)->group));
+            decided = decided || (applied > 1 && !catalog__by_name(world_shard(c->world, node, 0), SLICE_LITERAL("t")));
+        }
+        if (decided) break;
+    }
+    world_node_crash(c->world, 0);
+    cluster_wait(c, 10000);
+    assert_reply_begins(c, 1, "TABLE SHOW t", "[\"name\", \"t\"");
+    assert_reply(c, 2, "SET t:1 x", "OK");
+    cluster_free(c);
+}
+
+static void a_member_that_lost_its_folder_stays_out(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(3, 1, 1);
+    assert_reply(c, 0, "TABLE CREATE t", "OK");
+    world_node_crash(c->world, 2);
+    world_node_wipe(c->world, 2);
+    assert_true(world_node_start(c->world, 2, NULL));
+    cluster_wait(c, 5000);
+    assert_true(world_shard(c->world, 2, 0)->metadata.is_stranger);
+    assert_null(metadata__slot(world_shard(c->world, 2, 0))->group);
+    assert_reply(c, 2, "TABLE CREATE u", "OK");
+    assert_reply(c, 2, "SET u:1 x", "OK");
+    world_node_crash(c->world, 1);
+    cluster_wait(c, 5000);
+    assert_reply_begins(c, 2, "TABLE CREATE v", "-UNAVAILABLE the metadata group has no majority");
+    assert_true(world_node_start(c->world, 1, NULL));
+    cluster_wait(c, 5000);
+    assert_reply(c, 2, "TABLE CREATE v", "OK");
+    cluster_free(c);
+}
+
+/* Two clients of different nodes: one of them creates it. */
+static void one_of_two_creations_at_once_has_the_name(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(3, 1, 1);
+    uint64_t clients[3];
+    for (uint8_t node = 0; node < 3; node++) clients[node] = cluster_connect(c, node);
+    cluster_wait(c, 100);
+    buffer_clear(&c->reply);
+    for (uint8_t node = 0; node < 3; node++) cluster_send(c, clients[node], "TABLE CREATE t");
+    cluster_wait(c, 8000);
+    assert_true(cluster_reply_has(c, "OK")); /* and ends the text */
+    const char *first = strstr((const char *)c->reply.data, "OK");
+    assert_null(strstr(first + 2, "OK"));
+    assert_true(cluster_reply_has(c, "-ERR the table exists already | "));
     cluster_free(c);
 }
 
@@ -65,7 +141,7 @@ static void a_node_that_was_away_learns_of_tables_and_drops(void **state)
     cluster_free(c);
 }
 
-/* The reservation is lost on the way to one node of a region, and its connection never breaks. */
+/* The news is lost on the way to one node of a region, and its connection never breaks. */
 static void a_node_that_missed_a_creation_hears_of_it(void **state)
 {
     (void)state;
@@ -485,7 +561,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_table_is_known_everywhere_at_once),
-        cmocka_unit_test(creating_needs_every_region_and_leaves_nothing_behind),
+        cmocka_unit_test(creating_needs_the_majority_of_the_metadata_group),
+        cmocka_unit_test(what_was_decided_is_known_without_its_coordinator),
+        cmocka_unit_test(a_member_that_lost_its_folder_stays_out),
+        cmocka_unit_test(one_of_two_creations_at_once_has_the_name),
         cmocka_unit_test(a_node_that_was_away_learns_of_tables_and_drops),
         cmocka_unit_test(a_node_that_missed_a_creation_hears_of_it),
         cmocka_unit_test(tables_survive_the_restart_of_all),
