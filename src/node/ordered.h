@@ -93,8 +93,9 @@ struct ordered {                   /* a shard's part */
     uint64_t beat_ns;    /* when to send beats next */
     uint64_t companions; /* bit of each node that shares a group with us, as of companions_generation */
     uint64_t companions_generation;
-    uint64_t beat_heard_ns[TOPOLOGY_NODES_MAX]; /* by node; 0: silent */
     bool recovering;                            /* a TOPOLOGY RECOVER … CONFIRM of this node is under way */
+    uint64_t beat_heard_ns[TOPOLOGY_NODES_MAX]; /* by node, on the first shard; 0: silent */
+    uint64_t heard;                             /* bit of each node that the groups here were told to be alive */
     struct buffer entry;                        /* scratch */
     struct buffer frame;                        /* scratch */
 };

@@ -140,9 +140,16 @@ enum status ordered__open(struct partition_slot *slot)
 enum status ordered__start(struct partition_slot *slot)
 {
     struct shard *s = slot->shard;
-    enum status status = group_start(slot->group, s->log, ordered__now(s->now.wall_ms, s->now.mono_ns));
-    if (status == STATUS_OK) s->ordered.wake_ns = 0;
-    return status;
+    const struct topology *t = shard__topology(s);
+    struct group_now now = ordered__now(s->now.wall_ms, s->now.mono_ns);
+    enum status status = group_start(slot->group, s->log, now);
+    if (status != STATUS_OK) return status;
+    for (uint32_t i = 0; i < slot->nodes_count; i++) { /* beats tell of changes only */
+        uint8_t node = slot->nodes[i];
+        if (s->ordered.heard >> node & 1) group_on_node_heard(slot->group, t->nodes[node].number, now);
+    }
+    s->ordered.wake_ns = 0;
+    return STATUS_OK;
 }
 
 void ordered__drop(struct partition_slot *slot)

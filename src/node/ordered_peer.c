@@ -46,6 +46,7 @@ bool ordered__on_frame(struct shard *s, uint8_t node, struct slice body)
 static void tell_groups(struct shard *s, uint8_t node, bool heard)
 {
     uint16_t number = shard__topology(s)->nodes[node].number;
+    s->ordered.heard = heard ? s->ordered.heard | 1ull << node : s->ordered.heard & ~(1ull << node);
     for (uint32_t i = 0; i < s->ordered.slots_count; i++) {
         struct partition_slot *slot = s->ordered.slots[i];
         if (!memchr(slot->nodes, node, slot->nodes_count)) continue;
