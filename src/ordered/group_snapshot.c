@@ -1,13 +1,14 @@
 /* group_snapshot.c: the state of a group on its way to a member that lags too far, and in at that member.
  *
- * Sending: one sender for each member; chunks are numbered, and the newest is kept to be sent again. The machine's
- * cursor only goes forward: a member that asks for anything else begins anew.
+ * Sending: one sender for each member; a chunk's position is its place in the stream of bytes, and the newest chunk is
+ * kept to be sent again. The machine's cursor only goes forward: for what is before it a new snapshot is begun. If that
+ * is as of the same index, its stream is the same, and goes on where it is wanted.
  * Receiving: chunks go into the machine's other home. After the last one the new state is written back and flushed;
  * only then raft hears of it, and the log before it goes (S3).
  */
 #include "ordered/group_internal.h"
 
-enum { CHUNK_BYTES = 256 * 1024 };
+enum { CHUNK_BYTES = 256 * 1024, PASSED_OVER_MAX = 16 };
 
 static const uint64_t SENDER_IDLE_NS = 60ull * 1000 * 1000 * 1000;
 
@@ -20,17 +21,17 @@ struct group_sender {
     bool is_wanted;
     uint64_t asked_ns; /* when it was last asked for a chunk */
     uint64_t index, term;
-    uint64_t chunk_number; /* of the chunk kept */
-    bool has_chunk, chunk_is_last;
-    struct buffer chunk, configuration;
+    uint64_t made; /* bytes of the stream, up to the end of the chunk kept */
+    bool chunk_is_last;
+    struct buffer chunk, configuration; /* no bytes: no chunk is kept */
 };
 
 static void sender_end_snapshot(struct group_sender *sender)
 {
     machine_snapshot_end(sender->snapshot);
     sender->snapshot = NULL;
-    sender->has_chunk = false;
-    sender->index = 0;
+    buffer_clear(&sender->chunk);
+    sender->made = sender->index = 0;
 }
 
 static void sender_free(struct group_sender *sender)
@@ -94,33 +95,45 @@ static bool begin_snapshot(struct group_sender *sender)
     return true;
 }
 
+static bool is_of_wanted(const struct group_sender *sender)
+{
+    const struct raft_chunk_wanted *wanted = &sender->wanted;
+    return sender->index && wanted->index == sender->index && wanted->term == sender->term;
+}
+
+/* The next bytes of the stream, `bytes_max` at most. False: not now. */
+static bool make_bytes(struct group_sender *sender, size_t bytes_max)
+{
+    struct machine_answer answer = {0};
+    buffer_clear(&sender->chunk);
+    enum machine_snapshot_result result = machine_snapshot_next(sender->snapshot, bytes_max, &sender->chunk, &answer);
+    if (result == SNAPSHOT_COLD) sender->fetch = group__fetch(sender->group, sender, &answer);
+    if (result == SNAPSHOT_LOST) sender_end_snapshot(sender);
+    if (result == SNAPSHOT_COLD || result == SNAPSHOT_LOST) return false;
+    sender->made += sender->chunk.length;
+    sender->chunk_is_last = result == SNAPSHOT_LAST;
+    return true;
+}
+
 /* Is the chunk that is wanted the one kept? Else make it. False: not now. */
 static bool make_chunk(struct group_sender *sender)
 {
     const struct raft_chunk_wanted *wanted = &sender->wanted;
     if (sender->index < raft_base_index(sender->group->raft)) sender_end_snapshot(sender); /* the log goes on later */
-    bool ours = sender->index && wanted->index == sender->index && wanted->term == sender->term;
-    uint64_t following = sender->has_chunk ? sender->chunk_number + 1 : 0;
-    if (ours && sender->has_chunk && wanted->position == sender->chunk_number) return true;
-    bool goes_on = ours && sender->snapshot && wanted->position == following;
-    if (!goes_on && sender->index && !sender->has_chunk && sender->snapshot) goes_on = true; /* begun, then cold */
+    bool is_kept = sender->chunk.length && wanted->position == sender->made - sender->chunk.length;
+    if (is_of_wanted(sender) && is_kept) return true;
+    bool goes_on = sender->snapshot && (is_of_wanted(sender) ? wanted->position >= sender->made : sender->made == 0);
     if (!goes_on && !begin_snapshot(sender)) return false;
-    following = sender->has_chunk ? sender->chunk_number + 1 : 0;
-    struct machine_answer answer = {0};
-    buffer_clear(&sender->chunk);
-    enum machine_snapshot_result result = machine_snapshot_next(sender->snapshot, CHUNK_BYTES, &sender->chunk, &answer);
-    if (result == SNAPSHOT_COLD) {
-        sender->fetch = group__fetch(sender->group, sender, &answer);
-        return false;
+    uint64_t from = is_of_wanted(sender) ? wanted->position : 0;
+    for (int i = 0; i < PASSED_OVER_MAX; i++) {
+        uint64_t left = from - sender->made;
+        bool is_there = left == 0;
+        if (!make_bytes(sender, is_there || left > CHUNK_BYTES ? CHUNK_BYTES : left)) return false;
+        if (is_there) return true;
+        if (sender->chunk_is_last) break;
     }
-    if (result == SNAPSHOT_LOST) {
-        sender_end_snapshot(sender);
-        return false;
-    }
-    sender->has_chunk = true;
-    sender->chunk_number = following;
-    sender->chunk_is_last = result == SNAPSHOT_LAST;
-    return true;
+    if (sender->chunk_is_last) sender_end_snapshot(sender); /* it is shorter than what was wanted: begin anew */
+    return false;
 }
 
 static void send_chunk(struct group_sender *sender)
@@ -134,8 +147,8 @@ static void send_chunk(struct group_sender *sender)
     struct raft_chunk chunk = {.index = sender->index,
                                .term = sender->term,
                                .configuration = buffer_slice(&sender->configuration),
-                               .position = sender->chunk_number,
-                               .next = sender->chunk_number + 1,
+                               .position = sender->made - sender->chunk.length,
+                               .next = sender->made,
                                .last = sender->chunk_is_last,
                                .bytes = buffer_slice(&sender->chunk)};
     group__event(g, (struct raft_event){.type = RAFT_CHUNK, .chunk = {.to = sender->wanted.to, .chunk = chunk}});
