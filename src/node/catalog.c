@@ -1,5 +1,5 @@
 /* catalog.c: the tables, as a map from id to table in which `dropped` only ever becomes true, and the partitions that
- * each brings to this shard. What is in it was decided by the metadata group (docs/decisions/0009). 
+ * each brings to this shard. What is in it was decided by the metadata group (docs/decisions/0009).
  *
  * Merging maps of two nodes is their union; it commutes, so gossip in any order ends in one catalog. Every shard of a
  * process keeps its own copy: in its log, ahead of the records of the table's partitions, and as a system record of

@@ -1,4 +1,4 @@
-/* table_protocol.c: creating and dropping tables (docs/decisions/0009). 
+/* table_protocol.c: creating and dropping tables (docs/decisions/0009).
  *
  *   TABLE CREATE at the coordinator         elsewhere
  *   check(name)           ------------>     every node that is up: no keys of `default` with that prefix?
