@@ -41,6 +41,10 @@ class Lab(unittest.TestCase):
     def test_double_spend_with_five_replicas(self):
         self.play_on_real_processes("double-spend-five")
 
+    def test_same_site_majority(self):
+        lost = {strategy["name"]: strategy["lost"] for strategy in self.play_on_real_processes("same-site-majority")}
+        self.assertEqual({"majority": 1, "regions": 0, "three": 0}, lost)
+
     def test_lost_increment(self):
         self.play_on_real_processes("lost-increment")
 

@@ -52,8 +52,8 @@ static uint32_t strategy_named(const struct scenario *s, const char *name)
 static void incidents_end_as_they_must(void **state)
 {
     (void)state;
-    static const char *const names[] = {"split-profile", "split-payment", "double-spend", "double-spend-five",
-                                        "lost-increment"};
+    static const char *const names[] = {"split-profile",     "split-payment",  "double-spend",
+                                        "double-spend-five", "lost-increment", "same-site-majority"};
     struct play_result *r = memory_zalloc(1, sizeof *r);
     for (size_t n = 0; n < sizeof names / sizeof names[0]; n++) {
         char path[100];
