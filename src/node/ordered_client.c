@@ -242,6 +242,7 @@ static enum dispatched on_outcome(struct client *c, const struct command *comman
     const struct slice *args = words->args;
     bool cancels = words->args_count == 5 && slice_is_word(args[4], "cancel");
     bool is_fine = (words->args_count == 4 || cancels) && slice_is_word(args[2], "key");
+    if (txn__is_id(args[1])) cancels = false; /* a transaction that nobody ends is ended by its groups */
     if (!is_fine) {
         resp_write_error(&c->out, "ERR syntax error: OUTCOME id KEY key [CANCEL]");
         return refuse(c);

@@ -192,6 +192,22 @@ static enum machine_result read_version(struct partition_slot *slot, const struc
     return result;
 }
 
+/* The id may be that of a transaction over several groups: what is on record of it here. */
+static enum machine_result find_transaction(struct partition_slot *slot, const struct ordered_ask *ask,
+                                            struct machine_answer *answer)
+{
+    struct arena arena;
+    struct transaction_answer found;
+    struct machine *machine = group_machine(slot->group);
+    if (answer->outcome != OUTCOME_UNKNOWN || machine_transactions_count(machine) == 0) return MACHINE_DONE;
+    arena_init(&arena);
+    enum machine_result result = machine_transaction_find(machine, ask->id, &arena, &found, answer);
+    arena_deinit(&arena);
+    if (result == MACHINE_DONE && found.state == TRANSACTION_COMMITTED) answer->outcome = OUTCOME_DONE;
+    if (result == MACHINE_DONE && found.state == TRANSACTION_ABORTED) answer->outcome = OUTCOME_CANCELLED;
+    return result;
+}
+
 static enum machine_result read_outcome(struct partition_slot *slot, const struct ordered_ask *ask,
                                         struct buffer *reply, struct machine_answer *answer)
 {
@@ -201,12 +217,13 @@ static enum machine_result read_outcome(struct partition_slot *slot, const struc
     buffer_init(&given, CLIENT_REPLY_BYTES_MAX);
     enum machine_result result =
         machine_outcome(group_machine(slot->group), ask->id, ask->resp_version, &given, answer);
+    if (result == MACHINE_DONE) result = find_transaction(slot, ask, answer);
     if (result == MACHINE_DONE) {
         resp_write_map(reply, ask->resp_version, 2);
         resp_write_bulk(reply, SLICE_LITERAL("state"));
         resp_write_bulk(reply, slice_of_string(names[answer->outcome]));
         resp_write_bulk(reply, SLICE_LITERAL("reply"));
-        if (answer->outcome == OUTCOME_DONE) {
+        if (answer->outcome == OUTCOME_DONE && given.length > 0) {
             buffer_append_slice(reply, buffer_slice(&given));
         } else {
             resp_write_null(reply, ask->resp_version);

@@ -68,6 +68,8 @@ enum txn_planned txn__plan_multi(struct shard *s, const struct ordered_ask *ask,
 
 /* ---- coordinators (txn_client.c) ---- */
 
+bool txn__is_id(struct slice id); /* it has the form of a transaction's, as UNKNOWN names it */
+
 struct node_txn {
     uint64_t handle; /* 0: free */
     struct txn *txn;

@@ -138,8 +138,9 @@ static void reply_unknown(const struct node_txn *n, struct buffer *reply)
     const struct slice id = n->txn->transaction.id;
     resp_write_error_format(reply,
                             "UNKNOWN a partition of table '%s' did not answer in time: transaction %.*s may or may not "
-                            "be done, but never by halves; read before you repeat it",
-                            table_of(n, n->txn->culprit), (int)id.length, (const char *)id.data);
+                            "be done, but never by halves; OUTCOME %.*s KEY key tells",
+                            table_of(n, n->txn->culprit), (int)id.length, (const char *)id.data, (int)id.length,
+                            (const char *)id.data);
 }
 
 static void tell(struct node_txn *n)
@@ -206,13 +207,28 @@ void txn__on_answer(struct shard *s, const struct txn_asker *asker, struct slice
 
 /* ---- beginning ---- */
 
-/* Names the first participant, so that whoever has the id knows whom to ask. */
+/* "x-" table "-" partition "-" node "-" run "-" sequence, and "." the try. Names the first participant, so that whoever
+ * has it knows whom to ask. */
 static void write_id(struct shard *s, const struct txn_plan *plan, struct buffer *out)
 {
     const struct partition_slot *first = plan->parts[0].slot;
     buffer_append_format(out, "x-%llu-%u-%u-%llx-%llu", (unsigned long long)first->table->table.id, first->partition,
                          shard__self(s)->number, (unsigned long long)s->config.seed,
                          (unsigned long long)s->txns.sequence);
+}
+
+bool txn__is_id(struct slice id)
+{
+    size_t dashes = 0, dots = 0;
+    if (id.length < 2 || memcmp(id.data, "x-", 2) != 0) return false;
+    for (size_t i = 1; i < id.length; i++) {
+        uint8_t c = id.data[i];
+        bool is_digit = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+        dashes += c == '-';
+        dots += c == '.';
+        if (!is_digit && c != '-' && c != '.') return false;
+    }
+    return dashes == 5 && dots == 1;
 }
 
 static void begin(struct task *task, const struct txn_plan *plan)

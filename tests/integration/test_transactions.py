@@ -2,6 +2,7 @@
 """Commands over several groups of ordered tables, and money, on real processes: all or nothing, the total is constant,
 whatever crashes."""
 import random
+import re
 import threading
 import time
 
@@ -152,6 +153,42 @@ class TransactionsTest(cluster.TestCase):
         first = us.call("IDEMPOTENT", "once", "HOLD", account(2), 5, 60000)
         self.assertEqual(first, eu.call("IDEMPOTENT", "once", "HOLD", account(2), 5, 60000))
         self.assertEqual(str(BALANCE - 5), eu.call("GET", account(2)))
+
+    def test_an_unknown_outcome_is_found_by_its_id(self):
+        """Two of three nodes stop in the middle of transfers: what nobody could know then is known later, and true."""
+        us, eu, apac = self.bank()
+        unknown = []
+
+        def transfer(number):
+            with us.connect(timeout=30) as connection:
+                reply, count = None, 0
+                while not isinstance(reply, RespError):
+                    count += 1
+                    mark = "bank:mark-%d-%d" % (number, count)
+                    reply = [connection.ask(*words) for words in (
+                        ("MULTI",), ("DECRBY", account(number), 1), ("INCRBY", account(number + 1), 1),
+                        ("SET", mark, 1), ("EXEC",))][-1]
+                if reply.code == "UNKNOWN" and "transaction x-" in str(reply):
+                    unknown.append((mark, re.search(r"(x-[0-9a-f.-]+)", str(reply)).group(1)))
+
+        threads = [threading.Thread(target=transfer, args=(number,)) for number in range(0, ACCOUNTS - 1)]
+        for thread in threads:
+            thread.start()
+        time.sleep(1)
+        for node in (eu, apac):
+            node.pause()
+        for thread in threads:
+            thread.join()
+        for node in (eu, apac):
+            node.resume()
+        print("%d of unknown outcome" % len(unknown))
+        for mark, name in unknown:
+            def outcome():
+                reply = us.ask("OUTCOME", name, "KEY", mark)
+                return not isinstance(reply, RespError) and cluster.as_map(reply)["state"] != "unknown" and reply
+            state = cluster.as_map(cluster.wait_until(outcome, "%s has ended" % name, seconds=40))["state"]
+            cluster.wait_until(lambda: us.ask("EXISTS", mark) == {"done": 1, "cancelled": 0}[state], name + " " + state)
+        self.assertEqual(ACCOUNTS * BALANCE, self.total(eu))
 
     def test_total_is_constant_while_nodes_are_killed(self):
         made = self.bank()
