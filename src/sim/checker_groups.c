@@ -172,6 +172,12 @@ static uint64_t state_hash(struct group *group)
     return hash;
 }
 
+/* An entry of the group's own, such as the removal of what has expired, may be on its way between them. */
+static bool at_same_position(struct group *a, struct group *b)
+{
+    return machine_applied_index(group_machine(a)) == machine_applied_index(group_machine(b));
+}
+
 void check_states_equal(struct world *w, struct verdict *v)
 {
     struct seen_groups s = all_groups(w);
@@ -180,6 +186,7 @@ void check_states_equal(struct world *w, struct verdict *v)
         hashes[i] = state_hash(s.items[i].group);
         for (uint32_t k = 0; k < i && hashes[i]; k++) {
             if (!same_group(s.items[i].group, s.items[k].group) || hashes[k] == 0 || hashes[k] == hashes[i]) continue;
+            if (!at_same_position(s.items[i].group, s.items[k].group)) continue;
             verdict_fail(v, "state machine equality", "table %llx partition %u: the states of nodes %u and %u differ",
                          (unsigned long long)group_table(s.items[i].group), group_partition(s.items[i].group),
                          s.items[k].node, s.items[i].node);

@@ -15,11 +15,12 @@
 
 enum {
     TRIES_MAX = 40,
-    BATCH_MAX = 4,
+    BATCH_MAX = PLAN_ACCOUNTS + 2,
     KNOWN_LOOKS = 40,
     TRANSFER_MAX = 80,
     EXPIRE_MS_MAX = 3000,
     BANK_OPERATIONS_MAX = 150,
+    SPREAD_BANK_OPERATIONS_MAX = 90, /* more of them end as unknown, which is what costs */
     AUDIT_TRIES = 60
 };
 static const uint64_t retry_ns = 200000000, look_ns = 10000000, setup_tries = 300;
@@ -160,15 +161,27 @@ static void write_transfer(struct ordered_client *client, const struct plan_orde
     command_add(next_command(client), "EXEC");
 }
 
+/* An MGET over several groups is no snapshot: there it is a transaction that reads. */
 static void write_balances(struct ordered_client *client, const struct plan_ordered *t)
 {
     char key[32];
-    struct command_text *c = next_command(client);
-    command_add(c, "MGET");
+    if (!t->is_spread) {
+        struct command_text *c = next_command(client);
+        command_add(c, "MGET");
+        for (uint32_t account = 0; account < PLAN_ACCOUNTS; account++) {
+            key_text(t, account, key);
+            command_add(c, key);
+        }
+        return;
+    }
+    command_add(next_command(client), "MULTI");
     for (uint32_t account = 0; account < PLAN_ACCOUNTS; account++) {
+        struct command_text *c = next_command(client);
         key_text(t, account, key);
+        command_add(c, "GET");
         command_add(c, key);
     }
+    command_add(next_command(client), "EXEC");
 }
 
 static void write_command(struct ordered_client *client, const struct ordered_operation *op)
@@ -206,7 +219,9 @@ static void write_command(struct ordered_client *client, const struct ordered_op
 static uint8_t draw_table(struct ordered_workload *load)
 {
     uint8_t table = (uint8_t)prng_below(&load->prng, load->plan->ordered_count);
-    bool is_used_up = load->plan->ordered[table].kind == LINEAR_BANK && load->issued_to[table] >= BANK_OPERATIONS_MAX;
+    const struct plan_ordered *t = &load->plan->ordered[table];
+    uint32_t most = t->is_spread ? SPREAD_BANK_OPERATIONS_MAX : BANK_OPERATIONS_MAX;
+    bool is_used_up = t->kind == LINEAR_BANK && load->issued_to[table] >= most;
     return is_used_up ? 0 : table;
 }
 
@@ -453,7 +468,8 @@ bool ordered_workload_is_done(const struct ordered_workload *load)
 
 struct answer {
     bool came;
-    bool done; /* and it was no error */
+    bool done;                /* and it was no error */
+    uint32_t replies_missing; /* the last one counts */
     struct ordered_workload *load;
     uint32_t operation; /* UINT32_MAX: not in the history */
 };
@@ -462,7 +478,7 @@ static void on_answer(void *user, uint64_t connection, const struct resp_value *
 {
     struct answer *answer = user;
     MAYBE(connection == 0);
-    if (answer->came) return;
+    if (answer->came || (reply && --answer->replies_missing > 0)) return;
     answer->came = true;
     answer->done = reply && reply->type != RESP_ERROR;
     if (!answer->done || answer->operation == UINT32_MAX) return;
@@ -471,13 +487,16 @@ static void on_answer(void *user, uint64_t connection, const struct resp_value *
     return_operation(auditor, ORDERED_DONE, reply);
 }
 
-/* Ask `node`, and wait for the answer. */
-static bool ask(struct ordered_workload *load, uint8_t node, const struct command_text *c, uint32_t operation)
+/* Ask `node`, and wait for the answer to the last command. */
+static bool ask(struct ordered_workload *load, uint8_t node, const struct command_text *commands, uint32_t count,
+                uint32_t operation)
 {
-    struct answer answer = {.load = load, .operation = operation};
+    struct answer answer = {.load = load, .operation = operation, .replies_missing = count};
     uint64_t connection = world_client_open(load->world, node, on_answer, &answer);
     if (!connection) return false;
-    world_client_send(load->world, connection, c->words, c->count);
+    for (uint32_t i = 0; i < count; i++) {
+        world_client_send(load->world, connection, commands[i].words, commands[i].count);
+    }
     uint64_t deadline_ns = world_now_ns(load->world) + load->plan->client_timeout_ns;
     while (!answer.came && world_now_ns(load->world) < deadline_ns) {
         world_run_until(load->world, world_now_ns(load->world) + look_ns);
@@ -498,7 +517,7 @@ static bool fill_bank(struct ordered_workload *load, const struct plan_ordered *
         command_add(&c, key);
         command_add_number(&c, PLAN_ACCOUNT_BALANCE);
         bool filled = false;
-        for (uint64_t tries = 0; tries < setup_tries && !filled; tries++) filled = ask(load, 0, &c, UINT32_MAX);
+        for (uint64_t tries = 0; tries < setup_tries && !filled; tries++) filled = ask(load, 0, &c, 1, UINT32_MAX);
         if (!filled) return false;
     }
     return true;
@@ -543,7 +562,7 @@ static bool audit_key(struct ordered_workload *load, uint32_t table, uint32_t ke
         op.invoked_ns = world_now_ns(load->world);
         write_command(auditor, &op);
         uint32_t operation = ordered_history_invoke(load->history, &op);
-        if (ask(load, op.node, &auditor->batch[0], operation)) return true;
+        if (ask(load, op.node, auditor->batch, auditor->batch_count, operation)) return true;
     }
     return false;
 }

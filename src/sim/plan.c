@@ -125,7 +125,9 @@ static void draw_ordered_tables(struct plan *plan, struct prng *p)
     draw_promise(plan, p, add_ordered(plan, "list", LINEAR_LIST, p), 1);
     if (prng_chance(p, 1, 2)) return;
     t = add_ordered(plan, "bank", LINEAR_BANK, p);
-    draw_promise(plan, p, t, 1);
+    uint32_t partitions = 1 + (uint32_t)(plan->seed / 3 % 3);
+    t->is_spread = partitions > 1; /* transfers are transactions over groups */
+    draw_promise(plan, p, t, partitions);
     add_words(t, "INVARIANT min:0");
 }
 

@@ -36,7 +36,8 @@ struct plan_ordered {
     char name[16];
     char words[160];
     enum linear_kind kind;
-    bool expires; /* PEXPIRE is in the mix, whose moment no client knows: not judged, only compared between members */
+    bool is_spread; /* over several partitions */
+    bool expires;   /* PEXPIRE is in the mix, whose moment no client knows: not judged, only compared between members */
     uint32_t keys_at_once;
     uint32_t operations_per_key;
 };
