@@ -103,8 +103,9 @@ static void note_answer(struct play *p, struct play_answer *a, const struct resp
     if (reply) histogram_record(&p->out->latency[a->region], latency_ns);
     play__judge_answer(p, a, reply);
     if (reply && step->save.length) keep_field(p, step, reply);
-    if (step->write.length == 0 || a->refused || a->unknown) return;
+    if (a->refused || a->unknown) return;
     p->out->human = p->out->human || step->human;
+    if (step->write.length == 0) return;
     if (step->claim && reply->type == RESP_NULL) return; /* a condition was not met */
     p->out->accepted++;
     p->out->approved += step->claim;

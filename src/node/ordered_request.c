@@ -394,6 +394,8 @@ static struct target target_of(struct partition_slot *slot, bool writes)
         return (struct target){TARGET_SHARD, s->config.node, slot->owner_shard};
     }
     uint8_t node = slot->leader_node;
+    /* Who led when we last heard, and is away now, may be followed by somebody else: a member will know. */
+    if (!ordered__serves(slot) && node != NODE_NONE && !peer__is_up(s, node)) node = NODE_NONE;
     for (uint32_t i = 0; node == NODE_NONE && !ordered__serves(slot) && i < slot->nodes_count; i++) {
         if (peer__is_up(s, slot->nodes[i])) node = slot->nodes[i];
     }
