@@ -140,7 +140,7 @@ static enum status open_partitions(struct shard *s, struct table_slot *table, bo
         bool is_here = nodes[0] == s->config.node && slot->owner_shard == s->config.shard;
         if (!is_here || table->state == TABLE_HIDDEN) continue;
         bool is_ordered = contract->engine == ENGINE_ORDERED;
-        enum status status = is_ordered ? ordered__open(slot) : open_replica(s, slot, nodes, count, joins);
+        enum status status = is_ordered ? ordered__open(slot, joins) : open_replica(s, slot, nodes, count, joins);
         if (status != STATUS_OK) {
             shard__log(s, 'E', "partition-unreadable", "table=%s partition=%u status=\"%s\"", table->table.name,
                        (unsigned)p, status_name(status));

@@ -73,7 +73,7 @@ static bool read_founders(struct reader *r, struct founder out[PLAN_META_VOTERS_
 /* The group is here from now on. While opening it is started later, with all others. */
 static void take_part(struct shard *s)
 {
-    enum status status = ordered__open(metadata__slot(s));
+    enum status status = ordered__open(metadata__slot(s), false);
     if (status != STATUS_OK && !s->opening) PANIC("the metadata group can't be opened: %s", status_name(status));
     if (status != STATUS_OK) s->open_status = status;
 }

@@ -103,7 +103,8 @@ struct ordered {                   /* a shard's part */
 /* ordered_open.c: the groups of this shard */
 void ordered__init(struct shard *s);
 void ordered__free(struct shard *s);
-MUST_USE enum status ordered__open(struct partition_slot *slot);
+/* `joins`: others may have data of it already, and may know us; not so for a table that is being created. */
+MUST_USE enum status ordered__open(struct partition_slot *slot, bool joins);
 MUST_USE enum status ordered__start(struct partition_slot *slot);
 void ordered__drop(struct partition_slot *slot);
 

@@ -109,12 +109,13 @@ static void role_changed(void *user)
     slot->shard->ordered.parked_dirty = true;
 }
 
-enum status ordered__open(struct partition_slot *slot)
+enum status ordered__open(struct partition_slot *slot, bool joins)
 {
     struct shard *s = slot->shard;
     struct group_config config = {.machine = machine_config_of(slot),
                                   .self = shard__self(s)->number,
                                   .incarnation = s->config.seed,
+                                  .joins = joins,
                                   .prng = &s->prng,
                                   .scratch = &s->ordered.effects,
                                   .effects = {slot, ordered__send, ordered__done, role_changed}};

@@ -31,7 +31,7 @@ enum {
 enum group_log_kind {
     LOG_GROUP_ENTRY = 0x20, /* term, index, kind, payload */
     LOG_GROUP_TRUNCATE,     /* index: it and all behind it are gone */
-    LOG_GROUP_HARD_STATE,   /* term, vote */
+    LOG_GROUP_HARD_STATE,   /* term, vote, floor; the first one says that the group began here, or was joined */
     LOG_GROUP_GENERATION,   /* generation, standing, order: group_recover.c */
 };
 
@@ -73,6 +73,7 @@ struct group_config {
     uint16_t self;                 /* our node number */
     uint64_t incarnation;          /* another one for each run */
     uint64_t round_trip_ns_max;    /* between members: sets the timeouts */
+    bool joins;                    /* unless something is at rest or in the log: others may know us (raft_join.c) */
     struct raft_set members;       /* of a new group; checked by raft_set_check() */
     struct prng *prng;             /* the shard's */
     struct raft_effects *scratch;  /* the shard's; its groups take turns */

@@ -31,12 +31,14 @@ uint64_t group__log_reserved(struct group *g, enum group_log_kind kind, struct s
     return lsn;
 }
 
-static void log_hard_state(struct group *g, const struct raft_hard_state *hard)
+void group__log_hard_state(struct group *g, const struct raft_hard_state *hard)
 {
     struct buffer b;
-    buffer_init(&b, 2 * VARINT_BYTES_MAX);
+    buffer_init(&b, 4 * VARINT_BYTES_MAX);
     write_varint(&b, hard->term);
     write_varint(&b, hard->vote);
+    write_varint(&b, hard->floor.term);
+    write_varint(&b, hard->floor.index);
     group__log_reserved(g, LOG_GROUP_HARD_STATE, buffer_slice(&b), &g->hard_at);
     buffer_deinit(&b);
 }
@@ -83,9 +85,9 @@ static void persist(struct group *g, const struct raft_effects *e)
 {
     if (e->write.id == 0) return;
 #ifdef PLANTED_BUG_HARD_STATE_FORGOTTEN
-    if (e->must_persist && e->append.count > 0) log_hard_state(g, &e->hard);
+    if (e->must_persist && e->append.count > 0) group__log_hard_state(g, &e->hard);
 #else
-    if (e->must_persist) log_hard_state(g, &e->hard);
+    if (e->must_persist) group__log_hard_state(g, &e->hard);
 #endif
     if (e->truncate_from && group_log_last(&g->entries) >= e->truncate_from) group__log_truncation(g, e->truncate_from);
     for (uint64_t i = 0; i < e->append.count; i++) {

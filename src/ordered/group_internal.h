@@ -72,6 +72,7 @@ struct group {
     struct group_log entries;
     struct group_now now;
     struct raft_hard_state hard; /* while replaying */
+    bool has_hard;
     struct log_location hard_at;
     struct buffer configuration; /* of the first members, as raft writes it */
 
@@ -132,6 +133,7 @@ enum group_outcome group__propose(struct group *g, uint64_t token, struct slice 
                                   uint64_t *out_term, uint64_t *out_index);
 /* group_effects.c */
 void group__release_held(struct group *g);
+void group__log_hard_state(struct group *g, const struct raft_hard_state *hard);
 void group__log_truncation(struct group *g, uint64_t from);
 
 void group__drop_held(struct group *g);

@@ -3,7 +3,7 @@
  *
  *   LOG_GROUP_ENTRY       term varint, index varint, kind u8, payload
  *   LOG_GROUP_TRUNCATE    index varint: it and all behind it are gone; stands before the entries that replace them
- *   LOG_GROUP_HARD_STATE  term varint, vote varint: the newest one counts
+ *   LOG_GROUP_HARD_STATE  term varint, vote varint, floor (term varint, index varint): the newest one counts
  *   LOG_GROUP_GENERATION  group_recover.c: the newest one counts
  *
  * A reclaim copies what is live to the end, so that an entry may be found behind younger ones. Therefore an entry says
@@ -52,8 +52,11 @@ void group_replay(struct group *g, const struct log_record *record)
     }
     case LOG_GROUP_HARD_STATE: {
         uint64_t term = read_varint(&r), vote = read_varint(&r);
+        struct raft_end floor = {.term = read_varint(&r)};
+        floor.index = read_varint(&r);
         if (!reader_finished(&r) || vote > UINT16_MAX || term < g->hard.term) break;
-        g->hard = (struct raft_hard_state){term, (uint16_t)vote};
+        g->hard = (struct raft_hard_state){term, (uint16_t)vote, floor};
+        g->has_hard = true;
         g->hard_at = record->at;
         return;
     }
@@ -66,6 +69,12 @@ void group_replay(struct group *g, const struct log_record *record)
 
 /* ---- starting ---- */
 
+static bool remembers_nothing(const struct group *g)
+{
+    return !g->has_hard && g->generation == 0 && machine_applied_index(g->machine) == 0 &&
+           group_log_last(&g->entries) == 0;
+}
+
 static enum status make_raft(struct group *g)
 {
     struct raft_config config = {0};
@@ -73,6 +82,7 @@ static enum status make_raft(struct group *g)
     config.node = g->config.self;
     config.incarnation = g->config.incarnation;
     config.hard = g->hard;
+    config.joins = g->config.joins && remembers_nothing(g);
     config.base_index = config.applied_index = machine_applied_index(g->machine);
     config.base_term = machine_applied_term(g->machine);
     config.floor_term = g->order ? g->order->term : 0;
@@ -113,6 +123,7 @@ enum status group_start(struct group *g, struct log *log, struct group_now now)
     g->time_ms = machine_time_ms(g->machine);
     group__apply_after(g, machine_flushed_lsn(g->machine));
     raft_start(g->raft, now.mono_ns);
+    if (!g->config.joins && remembers_nothing(g)) group__log_hard_state(g, &g->hard);
     return STATUS_OK;
 }
 

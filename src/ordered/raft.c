@@ -33,6 +33,7 @@ struct raft *raft_new(const struct raft_config *config)
     r->prng = config->prng;
     r->term = config->hard.term;
     r->vote = config->hard.vote;
+    r->floor = config->hard.floor;
     raft_log_init(&r->log, config->base_index, config->base_term);
     raft__push_configuration(r, config->base_index, &config->base);
     return r;
@@ -91,6 +92,7 @@ void raft_restore_hard_state(struct raft *r, struct raft_hard_state hard)
 {
     r->term = hard.term;
     r->vote = hard.vote;
+    r->floor = hard.floor;
 }
 
 /* Does what was restored contain the base, or begin right behind it? */
@@ -127,7 +129,11 @@ void raft_start(struct raft *r, uint64_t now_ns)
     r->commit = r->verified = r->handed = r->applied;
     raft__configuration_changed(r);
     raft__reset_election_deadline(r);
-    if (r->term > 0) {
+    uint8_t kind = raft__kind_of(r, r->config.node);
+    if (r->config.joins && (kind == RAFT_VOTER || kind == RAFT_WITNESS)) {
+        ASSERT(r->term == 0 && r->log.last_index == 0);
+        raft__start_joining(r);
+    } else if (r->term > 0) {
         r->has_promised = true;
         r->promised_ns = now_ns;
     } else { /* a new group has promised nothing: elect soon */
@@ -143,6 +149,7 @@ enum term_rule {
     TERM_ASKED,  /* a vote: followed unless promised elsewhere */
     TERM_NEVER,  /* a pre-vote: only asks */
     TERM_EQUAL,  /* meaningful in its own term alone */
+    TERM_TOLD,   /* says what term there is, and nothing about who leads */
 };
 
 #define ROLE(role) (1u << (role))
@@ -170,6 +177,8 @@ static const struct kind_rule kind_rules[KINDS_END] = {
     [KIND_READ_REPLY] = {true, ROLE_NOT_LEADER, TERM_EQUAL},
     [KIND_CHUNK] = {false, ROLE_NOT_LEADER, TERM_LEADER},
     [KIND_CHUNK_REPLY] = {true, ROLE(RAFT_LEADER), TERM_FOLLOW},
+    [KIND_JOIN] = {false, ROLE_ANY, TERM_TOLD},
+    [KIND_JOIN_REPLY] = {true, ROLE(RAFT_FOLLOWER), TERM_TOLD},
 };
 
 static bool refuse(struct raft *r, enum raft_refusal reason)
@@ -195,6 +204,7 @@ static bool take_stale(struct raft *r, uint16_t from, const struct raft_letter *
 static bool settle_term(struct raft *r, uint16_t from, const struct raft_letter *m)
 {
     enum term_rule rule = kind_rules[m->kind].term;
+    if (rule == TERM_TOLD) return true;
     if (m->kind == KIND_PRE_VOTE_REPLY) {
         if (m->granted) return m->term == r->term + 1 || refuse(r, RAFT_REFUSED_STALE_TERM);
         if (m->term > r->term) raft__become_follower(r, m->term, 0);
@@ -229,6 +239,8 @@ static void dispatch(struct raft *r, uint16_t from, const struct raft_letter *m)
     case KIND_READ_REPLY: raft__on_read_reply(r, &m->read_reply); break;
     case KIND_CHUNK: raft__on_chunk(r, from, &m->chunk); break;
     case KIND_CHUNK_REPLY: raft__on_chunk_reply(r, peer, &m->chunk_reply); break;
+    case KIND_JOIN: raft__on_join(r, from, &m->join); break;
+    case KIND_JOIN_REPLY: raft__on_join_reply(r, from, m->term, &m->join_reply); break;
     case KINDS_END: break;
     }
 }
@@ -250,6 +262,10 @@ static enum status on_message(struct raft *r, uint16_t from, struct slice bytes)
         refuse(r, RAFT_REFUSED_STRANGER);
         return STATUS_OK;
     }
+    if (r->joining && rule->term != TERM_TOLD) {
+        refuse(r, RAFT_REFUSED_JOINING);
+        return STATUS_OK;
+    }
     if (!settle_term(r, from, &m)) return STATUS_OK;
     if (!(rule->roles & ROLE(r->role))) {
         refuse(r, RAFT_REFUSED_ROLE);
@@ -266,6 +282,8 @@ static void on_tick(struct raft *r)
     if (r->config.frozen) return;
     if (r->role == RAFT_LEADER) {
         raft__tick_leader(r);
+    } else if (r->joining) {
+        raft__tick_join(r);
     } else if (!r->quiesced && r->now_ns >= r->election_deadline_ns) {
         raft__on_election_deadline(r);
     }
@@ -275,7 +293,7 @@ static void on_tick(struct raft *r)
 /* An operator's wish. Our promise to a leader stands above it. */
 static void on_campaign(struct raft *r)
 {
-    if (r->role == RAFT_LEADER || r->config.frozen) return;
+    if (r->role == RAFT_LEADER || r->config.frozen || r->joining) return;
     r->quiesced = false;
     raft__on_election_deadline(r);
 }
@@ -292,7 +310,8 @@ static void check(const struct raft *r)
     ASSERT(r->verified >= r->commit);
     ASSERT(r->write_durable <= r->write_count && r->hard_write <= r->write_count);
     if (r->role == RAFT_LEADER) ASSERT(r->leader == r->config.node);
-    if (r->role == RAFT_LEADER) ASSERT(r->hard_write <= r->write_durable); /* R1 */
+    if (r->role == RAFT_LEADER) ASSERT(r->hard_write <= r->write_durable);                      /* R1 */
+    if (r->joining) ASSERT(r->role == RAFT_FOLLOWER && r->log.last_index == 0 && r->vote == 0); /* R8 */
     if (r->role == RAFT_CANDIDATE) ASSERT(r->vote == r->config.node);
     if (r->vote != 0) ASSERT(r->term > 0);
     if (r->config.frozen) ASSERT(r->role == RAFT_FOLLOWER && r->leader == 0);

@@ -16,13 +16,15 @@
  * R6  Safety rests on none of: clocks (except the lease, by a stated drift bound), liveness events, quiescence.
  * R7  All of this holds within one recovery generation (raft_recover.c). Hosts never hand a message of another
  *     generation to a core.
+ * R8  Who may have forgotten what it said neither votes nor acknowledges before it knows (raft_join.c).
  *
  * How a host uses it: make it with raft_new(), hand in what the log holds with raft_restore_entry(), raft_start(). Then
  * one raft_step() per event, and after each step perform the effects: start ONE write of `hard` and `append` (if
  * write.id is set), send `send_now`, keep `send_after_durable` until write number `after_write` is durable, apply
  * `apply`, answer `reads`. When a write is durable, say so with RAFT_DURABLE and the raft_write that came with it;
  * writes complete in the order in which they were started, and a completion speaks for all earlier ones. A failed write
- * must stop the node. Nobody else writes into a group's log. All calls are cheap; none blocks; none reads a clock.
+ * must stop the node. What a member sent before it was started again must not arrive after what it sends then. Nobody
+ * else writes into a group's log. All calls are cheap; none blocks; none reads a clock.
  */
 #ifndef MERIDIAN_ORDERED_RAFT_H
 #define MERIDIAN_ORDERED_RAFT_H
@@ -33,7 +35,8 @@
 #include "contract/commit_rule.h"
 
 enum {
-    RAFT_MEMBERS_MAX = 16,                       /* of one half of a configuration */
+    RAFT_MEMBERS_MAX = 16, /* of one half of a configuration */
+    RAFT_CONFIGURATION_BYTES_MAX = 8192,
     RAFT_PEERS_MAX = 2 * RAFT_MEMBERS_MAX,       /* of both halves of a joint one */
     RAFT_PAYLOAD_BYTES_MAX = 32 * 1024 * 1024,   /* of one entry */
     RAFT_MESSAGE_ENTRIES_BYTES_MAX = 256 * 1024, /* of the entries in one message; one larger entry travels alone */
@@ -103,10 +106,15 @@ struct raft_span {
     uint64_t count;
 };
 
+struct raft_end { /* where a log ends; later terms are further, and within a term higher indexes */
+    uint64_t term, index;
+};
+
 /* What must survive a crash beside the entries. */
 struct raft_hard_state {
     uint64_t term;
-    uint16_t vote; /* 0: none in this term */
+    uint16_t vote;         /* 0: none in this term */
+    struct raft_end floor; /* no vote for a log that ends before it: set once, by who joined (raft_join.c) */
 };
 
 /* Names one write to the log. The host echoes it in RAFT_DURABLE. */
@@ -131,10 +139,11 @@ struct raft_config {
     uint64_t base_index, base_term; /* the log begins after this entry (compaction, snapshot); 0, 0: at the beginning */
     struct raft_configuration base; /* in force as of base_index; for a new group the first one, the same everywhere */
     uint64_t applied_index;         /* of the host's durable state; >= base_index, or equal to it */
-    uint64_t floor_term;            /* of the newest recovery: only a log that reaches this term may lead; 0: none */
-    bool frozen;                    /* comes up as RAFT_FREEZE leaves it */
-    bool blank;                     /* takes nothing but a snapshot, whose state then replaces all that it has */
-    struct prng prng;               /* seeds the election timeouts */
+    bool joins; /* it may have been here before and remembers nothing: it asks the others first (raft_join.c) */
+    uint64_t floor_term; /* of the newest recovery: only a log that reaches this term may lead; 0: none */
+    bool frozen;         /* comes up as RAFT_FREEZE leaves it */
+    bool blank;          /* takes nothing but a snapshot, whose state then replaces all that it has */
+    struct prng prng;    /* seeds the election timeouts */
 };
 
 enum { RAFT_WINDOW_MESSAGES_MAX = 1024 };
@@ -348,6 +357,7 @@ bool raft_is_installing(const struct raft *r);
  * before first[0] is not told. Returns how many. */
 uint32_t raft_term_runs(const struct raft *r, uint32_t capacity, uint64_t *first, uint64_t *terms);
 bool raft_is_witness(const struct raft *r); /* by the configuration in force */
+bool raft_is_joining(const struct raft *r); /* it does not yet know what it may have said in another life */
 
 /* The entry at `index`, or NULL when it is not in memory. Valid as the effects say; else until the next step. */
 const struct raft_entry *raft_entry(const struct raft *r, uint64_t index);
@@ -391,16 +401,6 @@ void raft_compact(struct raft *r, uint64_t index);
 uint64_t raft_wanted_index(const struct raft *r, uint64_t now_ns);
 
 /* ---- counters since the start, for metrics and tests ---- */
-struct raft_counters {
-    uint64_t messages_malformed;
-    uint64_t messages_refused[9]; /* by enum raft_refusal */
-    uint64_t elections, leaderships, step_downs;
-    uint64_t appends_rejected;    /* by us, as a follower */
-    uint64_t completions_ignored; /* of entries replaced meanwhile */
-    uint64_t snapshots_sent, snapshots_installed;
-    uint64_t reads_by_lease, reads_by_round;
-    uint64_t payload_bytes; /* in memory now */
-};
 enum raft_refusal {
     RAFT_REFUSED_STALE_TERM,
     RAFT_REFUSED_ROLE,
@@ -411,6 +411,18 @@ enum raft_refusal {
     RAFT_REFUSED_CONTEXT,  /* an answer to another incarnation's read */
     RAFT_REFUSED_INSTALLING,
     RAFT_REFUSED_FROZEN,
+    RAFT_REFUSED_JOINING, /* before it is known what was said before */
+    RAFT_REFUSALS_END,
+};
+struct raft_counters {
+    uint64_t messages_malformed;
+    uint64_t messages_refused[RAFT_REFUSALS_END];
+    uint64_t elections, leaderships, step_downs;
+    uint64_t appends_rejected;    /* by us, as a follower */
+    uint64_t completions_ignored; /* of entries replaced meanwhile */
+    uint64_t snapshots_sent, snapshots_installed;
+    uint64_t reads_by_lease, reads_by_round;
+    uint64_t payload_bytes; /* in memory now */
 };
 const struct raft_counters *raft_counters(const struct raft *r);
 

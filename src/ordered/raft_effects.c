@@ -127,7 +127,7 @@ static void put_write(struct raft *r)
     }
     fx->truncate_from = r->truncated_from;
     fx->must_persist = r->hard_changed;
-    fx->hard = (struct raft_hard_state){.term = r->term, .vote = r->vote};
+    fx->hard = (struct raft_hard_state){.term = r->term, .vote = r->vote, .floor = r->floor};
     if (fx->append.count > 0 || r->hard_changed) {
         uint64_t last = r->log.last_index;
         fx->write = (struct raft_write){.id = ++r->write_count, .term = raft_log_term(&r->log, last), .index = last};

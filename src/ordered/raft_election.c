@@ -82,7 +82,9 @@ static bool counts(uint8_t kind)
  * who can win and commit it (thesis, 4.2.2): it goes by the one before as well. */
 bool raft__may_lead(const struct raft *r)
 {
-    if (r->installing || !raft__reaches_floor(r, raft_log_term(&r->log, r->log.last_index))) return false;
+    struct raft_end end = {raft_log_term(&r->log, r->log.last_index), r->log.last_index};
+    if (r->installing || r->joining || !raft__reaches_floor(r, end.term)) return false;
+    if (raft__end_is_before(end, r->floor)) return false;
     if (counts(raft__kind_of(r, r->config.node))) return true;
     if (raft__configured(r)->index <= r->commit || r->configurations_count < 2) return false;
     const struct raft_configured *before = &r->configurations[r->configurations_count - 2];
@@ -215,9 +217,9 @@ bool raft__vote_is_promised(const struct raft *r, uint16_t from, const struct ra
 /* Thesis, 3.6.1: the log that ends in the later term, or is longer in the same one, holds everything committed. */
 static bool log_is_up_to_date(const struct raft *r, const struct raft_vote *vote)
 {
-    uint64_t last = r->log.last_index, last_term = raft_log_term(&r->log, last);
     if (!raft__reaches_floor(r, vote->last_term)) return false;
-    return vote->last_term > last_term || (vote->last_term == last_term && vote->last_index >= last);
+    return !raft__end_is_before((struct raft_end){vote->last_term, vote->last_index},
+                                raft__end_at(r, r->log.last_index));
 }
 
 static void on_pre_vote(struct raft *r, uint16_t from, const struct raft_letter *m)

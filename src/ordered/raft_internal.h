@@ -10,6 +10,7 @@
  *   raft_sleep.c      who is in contact, heartbeats, quiescence
  *   raft_recover.c    going on without a majority that is gone for good
  *   raft_effects.c    what a step puts out
+ *   raft_join.c       a member that may have forgotten what it said
  *   raft_questions.c  what a host may ask
  */
 #ifndef MERIDIAN_ORDERED_RAFT_INTERNAL_H
@@ -24,7 +25,6 @@
 enum {
     RAFT_STEP_BYTES_MAX = 256 * 1024 * 1024, /* of all messages of one step */
     RAFT_STEP_BYTES_FULL = 64 * 1024 * 1024, /* no further entries are put out in this step; answers will ask again */
-    RAFT_CONFIGURATION_BYTES_MAX = 8192,
     RAFT_UNAPPLIED_BYTES_MAX = 128 * 1024 * 1024, /* beyond it a follower takes no entries until it has applied some */
     RAFT_PLACEMENT_WAIT_TIMEOUTS = 8, /* election timeouts between two attempts to hand over by preference */
 };
@@ -34,6 +34,7 @@ struct raft_peer { /* another member, of either half */
     bool is_lost;                  /* the host's word, until it or a message says otherwise */
     bool is_heard;                 /* the host's word: its node-pair heartbeat stands for our leader's */
     bool has_voted, has_granted;   /* in the election under way */
+    bool has_told, is_joining;     /* where it stands, to us who join; it joins as well */
     struct raft_progress progress; /* meaningful on a leader */
 };
 
@@ -63,6 +64,9 @@ struct raft {
     uint64_t promised_ns; /* when we last heard a leader: E from there on we neither vote nor ask for votes */
     bool has_promised;
     uint64_t election_deadline_ns;
+    struct raft_end floor; /* no vote for a log that ends before it; on disk with term and vote */
+    bool joining;          /* floor and term are what others have told so far */
+    uint64_t join_configuration_index;
 
     /* The log. handed >= applied; both <= min(commit, durable_index). */
     struct raft_log log;
@@ -138,6 +142,15 @@ void raft__on_vote(struct raft *r, uint16_t from, const struct raft_letter *m);
 void raft__on_vote_reply(struct raft *r, uint16_t from, const struct raft_letter *m);
 bool raft__may_lead(const struct raft *r); /* a voter or witness of the configuration in force, not installing */
 bool raft__vote_is_promised(const struct raft *r, uint16_t from, const struct raft_letter *m);
+
+/* ---- raft_join.c ---- */
+void raft__start_joining(struct raft *r);
+void raft__tick_join(struct raft *r);
+void raft__on_node_while_joining(struct raft *r);
+void raft__on_join(struct raft *r, uint16_t from, const struct raft_join *question);
+void raft__on_join_reply(struct raft *r, uint16_t from, uint64_t term, const struct raft_join_reply *m);
+bool raft__end_is_before(struct raft_end a, struct raft_end b);
+struct raft_end raft__end_at(const struct raft *r, uint64_t index); /* of our log up to there; at least the floor */
 
 /* ---- raft_follow.c ---- */
 void raft__append(struct raft *r, uint64_t term, uint8_t kind, struct slice payload);

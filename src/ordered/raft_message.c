@@ -149,6 +149,30 @@ static bool chunk_read(struct reader *r, uint64_t term, struct raft_chunk_messag
            m.chunk.bytes.length <= RAFT_CHUNK_BYTES_MAX;
 }
 
+static void join_reply_write(struct buffer *b, const struct raft_join_reply *m)
+{
+    write_u64(b, m->question.incarnation);
+    write_flag(b, m->joining);
+    write_varint(b, m->end.term);
+    write_varint(b, m->end.index);
+    write_varint(b, m->configuration_index);
+    write_bytes(b, m->configuration);
+}
+
+static bool join_reply_read(struct reader *r, uint64_t term, struct raft_join_reply *out)
+{
+    struct raft_join_reply m = {.question.incarnation = read_u64(r)};
+    m.joining = read_flag(r);
+    m.end.term = read_varint(r);
+    m.end.index = read_varint(r);
+    m.configuration_index = read_varint(r);
+    m.configuration = read_bytes(r);
+    *out = m;
+    struct raft_configuration c;
+    if (r->failed || raft_configuration_read(m.configuration, &c) != STATUS_OK) return false;
+    return m.end.term <= term && (m.end.term == 0) == (m.end.index == 0);
+}
+
 void raft_letter_write(struct buffer *b, const struct raft_letter *letter) /* flat: one case a kind */
 {
     write_u8(b, (uint8_t)letter->kind);
@@ -183,6 +207,8 @@ void raft_letter_write(struct buffer *b, const struct raft_letter *letter) /* fl
         write_varint(b, letter->chunk_reply.term);
         write_varint(b, letter->chunk_reply.position);
         break;
+    case KIND_JOIN: write_u64(b, letter->join.incarnation); break;
+    case KIND_JOIN_REPLY: join_reply_write(b, &letter->join_reply); break;
     case KINDS_END: break;
     }
 }
@@ -222,10 +248,16 @@ static bool body_read(struct reader *r, struct raft_letter *m) /* flat: one case
         m->chunk_reply.term = read_varint(r);
         m->chunk_reply.position = read_varint(r);
         return true;
+    case KIND_JOIN: m->join.incarnation = read_u64(r); return true;
+    case KIND_JOIN_REPLY: return join_reply_read(r, m->term, &m->join_reply);
     case KINDS_END: break;
     }
     return false;
 }
+
+/* Letters that a member sends before it knows a term. */
+static const uint32_t may_be_new = 1u << KIND_PRE_VOTE_REPLY | 1u << KIND_VOTE_REPLY | 1u << KIND_APPEND_REPLY |
+                                   1u << KIND_JOIN | 1u << KIND_JOIN_REPLY;
 
 enum status raft_letter_read(struct slice bytes, struct raft_letter *out)
 {
@@ -234,8 +266,7 @@ enum status raft_letter_read(struct slice bytes, struct raft_letter *out)
     uint8_t kind = read_u8(&r);
     struct raft_letter m = {.kind = (enum raft_kind)kind, .term = read_varint(&r)};
     if (r.failed || kind == 0 || kind >= KINDS_END) return STATUS_MALFORMED;
-    bool may_be_zero = m.kind == KIND_PRE_VOTE_REPLY || m.kind == KIND_VOTE_REPLY || m.kind == KIND_APPEND_REPLY;
-    if (m.term == 0 && !may_be_zero) return STATUS_MALFORMED;
+    if (m.term == 0 && !(may_be_new >> kind & 1)) return STATUS_MALFORMED;
     if (!body_read(&r, &m) || !reader_finished(&r)) return STATUS_MALFORMED;
     *out = m;
     return STATUS_OK;

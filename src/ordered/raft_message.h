@@ -13,6 +13,8 @@
  *   READ_REPLY      leader      the follower           must be ours
  *   CHUNK           leader      everyone               followed; a stale one is answered with ours
  *   CHUNK_REPLY     member      the leader             followed
+ *   JOIN            who joins   everyone               none
+ *   JOIN_REPLY      member      who joins              taken as one in which it has voted
  *
  * Any message may be lost, repeated, late or out of order.
  */
@@ -35,6 +37,8 @@ enum raft_kind {
     KIND_READ_REPLY,
     KIND_CHUNK,
     KIND_CHUNK_REPLY,
+    KIND_JOIN,
+    KIND_JOIN_REPLY,
     KINDS_END,
 };
 
@@ -91,6 +95,18 @@ struct raft_chunk_reply {
     uint64_t position;    /* wanted next */
 };
 
+struct raft_join {
+    uint64_t incarnation; /* of who asks */
+};
+
+struct raft_join_reply {
+    struct raft_join question;
+    bool joining;        /* who answers joins as well */
+    struct raft_end end; /* of what it has on disk */
+    uint64_t configuration_index;
+    struct slice configuration; /* raft_configuration_write()'s bytes, in force there */
+};
+
 struct raft_letter { /* one decoded message */
     enum raft_kind kind;
     uint64_t term;
@@ -104,6 +120,8 @@ struct raft_letter { /* one decoded message */
         struct raft_read_reply read_reply;
         struct raft_chunk_message chunk;
         struct raft_chunk_reply chunk_reply;
+        struct raft_join join;
+        struct raft_join_reply join_reply;
     };
 };
 

@@ -41,6 +41,12 @@ void raft_progress_init(struct raft_progress *p, uint64_t last_index, uint32_t m
         (struct raft_window){.ring = ring, .capacity = capacity, .messages_max = messages_max, .bytes_max = bytes_max};
 }
 
+void raft_progress_restart(struct raft_progress *p, uint64_t last_index)
+{
+    uint64_t heard_ns = p->heard_ns;
+    raft_progress_init(p, last_index, p->window.messages_max, p->window.bytes_max, heard_ns);
+}
+
 void raft_progress_deinit(struct raft_progress *p)
 {
     memory_free(p->window.ring);

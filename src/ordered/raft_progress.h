@@ -8,7 +8,7 @@
  *
  * Model:  etcd-io/raft, tracker. PROBE has one message out; REPLICATE a window of them; SNAPSHOT a window of chunks.
  *
- * P1  match < next. match never decreases within a reign.
+ * P1  match < next. match never decreases within a reign, unless the peer has lost what it had.
  * P2  The window holds at most its count and bytes, except that one message is always allowed.
  */
 #ifndef MERIDIAN_ORDERED_RAFT_PROGRESS_H
@@ -63,6 +63,8 @@ struct raft_progress {
 
 void raft_progress_init(struct raft_progress *p, uint64_t last_index, uint32_t messages_max, uint64_t bytes_max,
                         uint64_t now_ns);
+/* The peer has forgotten what it had acknowledged; when it was heard stays. */
+void raft_progress_restart(struct raft_progress *p, uint64_t last_index);
 void raft_progress_deinit(struct raft_progress *p);
 
 void raft_progress_become_probe(struct raft_progress *p, uint64_t next);

@@ -98,6 +98,11 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+bool raft_is_joining(const struct raft *r)
+{
+    return r->joining;
+}
+
 uint64_t raft_next_deadline_ns(const struct raft *r)
 {
     if (r->role == RAFT_LEADER) {

@@ -53,6 +53,8 @@ void raft__on_recover(struct raft *r, const struct raft_event *event)
     r->config.floor_term = term;
     raft__become_follower(r, term, 0);
     r->vote = event->recover.start;
+    r->joining = false; /* what it may have forgotten was another generation's */
+    r->floor = (struct raft_end){0};
     r->has_promised = false; /* to a leader that is off */
     if (event->recover.start != r->config.node) return;
     append_recovery(r, event->recover.set);

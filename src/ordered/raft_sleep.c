@@ -117,6 +117,7 @@ void raft__on_node(struct raft *r, uint16_t node, bool is_heard)
     bool changed = peer->is_lost == is_heard || peer->is_heard != is_heard;
     peer->is_heard = is_heard;
     peer->is_lost = !is_heard;
+    if (changed && r->joining) raft__on_node_while_joining(r);
     if (!changed || !r->quiesced) return;
     if (r->role == RAFT_LEADER) {
         raft__wake(r); /* a majority may be gone, or somebody is back and must be told what it missed */

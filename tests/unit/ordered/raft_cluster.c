@@ -118,6 +118,8 @@ static void describe(struct cluster *c, const char *verb, uint16_t from, uint16_
         [KIND_READ_REPLY] = "READ_REPLY",
         [KIND_CHUNK] = "CHUNK",
         [KIND_CHUNK_REPLY] = "CHUNK_REPLY",
+        [KIND_JOIN] = "JOIN",
+        [KIND_JOIN_REPLY] = "JOIN_REPLY",
     };
     char rest[256] = "";
     const struct raft_append *a = &m.append;
@@ -135,6 +137,9 @@ static void describe(struct cluster *c, const char *verb, uint16_t from, uint16_
                  (unsigned long long)m.vote.last_term, m.vote.transfer ? " transfer" : "");
     } else if (m.kind == KIND_VOTE_REPLY || m.kind == KIND_PRE_VOTE_REPLY) {
         snprintf(rest, sizeof rest, " %s", m.granted ? "granted" : "refused");
+    } else if (m.kind == KIND_JOIN_REPLY) {
+        snprintf(rest, sizeof rest, " log ends at %llu/%llu%s", (unsigned long long)m.join_reply.end.index,
+                 (unsigned long long)m.join_reply.end.term, m.join_reply.joining ? ", joins too" : "");
     } else if (m.kind == KIND_READ_REPLY) {
         snprintf(rest, sizeof rest, " index %llu", (unsigned long long)m.read_reply.index);
     } else if (m.kind == KIND_CHUNK) {
@@ -514,6 +519,7 @@ void cluster_start(struct cluster *c, uint16_t node)
     config.base_index = config.applied_index = n->kept.index;
     config.base_term = n->kept.term;
     config.base = n->kept.configuration;
+    config.joins = n->was_wiped && n->disk_count == 0;
     prng_init(&config.prng, prng_u64(&c->prng));
     n->raft = raft_new(&config);
     for (uint32_t k = 0; k < n->disk_count; k++) {
@@ -541,6 +547,19 @@ void cluster_crash(struct cluster *c, uint16_t node)
     n->install_at_ns = 0;
     for (uint32_t i = 0; i < c->reads_count && i < CLUSTER_READS_MAX; i++) {
         if (c->reads[i].node == node && c->reads[i].result == -1) c->reads[i].result = RAFT_READ_NOT_LEADER;
+    }
+}
+
+void cluster_wipe(struct cluster *c, uint16_t node)
+{
+    struct cluster_node *n = &c->nodes[node];
+    ASSERT(!n->raft);
+    for (uint32_t k = 0; k < n->disk_count; k++) record_free(&n->disk[k]);
+    n->disk_count = n->durable_count = 0;
+    n->kept = (struct cluster_state){.configuration = c->first};
+    n->was_wiped = true;
+    for (uint32_t i = c->letters_count; i-- > 0;) {
+        if (c->letters[i].from == node) cluster_drop(c, i);
     }
 }
 

@@ -67,6 +67,7 @@ struct cluster_node {
     struct buffer staged_configuration;
     uint64_t install_at_ns; /* 0: none */
     bool is_applying_slowly;
+    bool was_wiped; /* it joins when it is started */
 };
 
 struct cluster_read {
@@ -113,6 +114,7 @@ void cluster_init(struct cluster *c, uint32_t count, const struct raft_configura
 void cluster_deinit(struct cluster *c);
 void cluster_start(struct cluster *c, uint16_t node); /* from what is on its disk */
 void cluster_crash(struct cluster *c, uint16_t node); /* what is not on disk is gone */
+void cluster_wipe(struct cluster *c, uint16_t node);  /* it is down: its disk is lost, and what it has sent */
 void cluster_run(struct cluster *c, uint64_t ms);     /* virtual time goes on, one millisecond a step */
 void cluster_step(struct cluster *c, uint16_t node, struct raft_event *event);
 uint16_t cluster_leader(const struct cluster *c); /* of the highest term, among those that are up; 0: none */

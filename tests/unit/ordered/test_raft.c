@@ -43,6 +43,7 @@ struct run {
     struct cluster *c;
     struct prng prng;
     bool changes_members;
+    bool wipes;
 };
 
 static struct cluster *draw_cluster(struct run *run, uint64_t seed)
@@ -67,7 +68,9 @@ static struct cluster *draw_cluster(struct run *run, uint64_t seed)
     c->cache_bytes = prng_chance(p, 1, 2) ? 64 : 65536;
     c->quiesce_after_ns = prng_chance(p, 1, 2) ? 200 * CLUSTER_MS_NS : 0;
     c->heartbeats = true;
-    c->check_rule = !run->changes_members;
+    bool has_witness = first.now.members[count - 1].kind == RAFT_WITNESS; /* can't give anybody the state */
+    run->wipes = count >= 2 && !has_witness && prng_chance(p, 1, 3);
+    c->check_rule = !run->changes_members && !run->wipes; /* it looks at today's disks */
     for (uint32_t i = 1; i <= count; i++) {
         c->nodes[i].clock_ppm = (int64_t)prng_below(p, 19000) - 9500;
         c->nodes[i].clock_ns = (int64_t)prng_below(p, 1000000) * 1000000;
@@ -94,13 +97,41 @@ static void change_members(struct run *run)
     cluster_step(c, leader, &event);
 }
 
+static bool is_alone(const struct cluster *c, uint16_t node)
+{
+    uint64_t unused;
+    const struct raft_configuration *in_force = raft_configuration(c->nodes[node].raft, &unused);
+    uint32_t voters = 0;
+    for (uint32_t i = 0; i < in_force->now.members_count; i++) voters += in_force->now.members[i].kind == RAFT_VOTER;
+    return in_force->joint || voters < 2;
+}
+
+/* A member loses its disk while all others are there and know what they have said: one that joins counts as down. */
+static void wipe(struct run *run, uint16_t node)
+{
+    struct cluster *c = run->c;
+    uint64_t last = 0;
+    for (uint16_t i = 1; i <= c->count; i++) {
+        const struct cluster_node *n = &c->nodes[i];
+        if (!n->raft || raft_is_joining(n->raft) || n->durable_count == 0) return;
+        if (is_alone(c, i)) return; /* nobody else could give it the state */
+        if (raft_last_index(n->raft) > last) last = raft_last_index(n->raft);
+    }
+    for (uint16_t i = 1; i <= c->count; i++) { /* else two lose the same */
+        if (c->nodes[i].was_wiped && raft_durable_index(c->nodes[i].raft) < last) return;
+    }
+    if (c->first.now.members[node - 1].kind == RAFT_LEARNER) return; /* it may be a voter by now, and not know */
+    cluster_crash(c, node);
+    cluster_wipe(c, node);
+}
+
 static void draw_fault(struct run *run)
 {
     struct cluster *c = run->c;
     struct prng *p = &run->prng;
     uint16_t a = (uint16_t)prng_range(p, 1, c->count), b = (uint16_t)prng_range(p, 1, c->count);
     struct cluster_node *n = &c->nodes[a];
-    switch (prng_below(p, 9)) {
+    switch (prng_below(p, run->wipes ? 10 : 9)) {
     case 0:
         if (n->raft) cluster_crash(c, a);
         break;
@@ -120,6 +151,7 @@ static void draw_fault(struct run *run)
     case 8:
         if (run->changes_members) change_members(run);
         break;
+    case 9: wipe(run, a); break;
     }
 }
 
@@ -190,7 +222,7 @@ static void require_progress(struct run *run, uint64_t seed)
 }
 
 static struct {
-    uint64_t applied, leaderships, snapshots, leases, rounds, rejected, ignored, elections, quiesced, ready;
+    uint64_t applied, leaderships, snapshots, leases, rounds, rejected, ignored, elections, quiesced, ready, wiped;
 } seen;
 
 static void count_seen(const struct cluster *c)
@@ -207,6 +239,7 @@ static void count_seen(const struct cluster *c)
         seen.ignored += counters->completions_ignored;
         seen.elections += counters->elections;
         seen.quiesced += raft_is_quiesced(c->nodes[i].raft);
+        seen.wiped += c->nodes[i].was_wiped;
     }
     for (uint32_t i = 0; i < c->reads_count && i < CLUSTER_READS_MAX; i++) seen.ready += c->reads[i].result == 0;
 }
@@ -240,13 +273,13 @@ static void random_faults(void **state)
     for (uint64_t seed = 1; seed <= SEEDS; seed++) run_seed(seed);
     print_message(
         "applied %llu, leaderships %llu, elections %llu, snapshots %llu, reads ready %llu, by lease %llu, by round "
-        "%llu, rejected %llu, ignored %llu, asleep %llu\n",
+        "%llu, rejected %llu, ignored %llu, asleep %llu, wiped %llu\n",
         (unsigned long long)seen.applied, (unsigned long long)seen.leaderships, (unsigned long long)seen.elections,
         (unsigned long long)seen.snapshots, (unsigned long long)seen.ready, (unsigned long long)seen.leases,
         (unsigned long long)seen.rounds, (unsigned long long)seen.rejected, (unsigned long long)seen.ignored,
-        (unsigned long long)seen.quiesced);
+        (unsigned long long)seen.quiesced, (unsigned long long)seen.wiped);
     assert_true(seen.applied > 0 && seen.snapshots > 0 && seen.leases > 0 && seen.rounds > 0);
-    assert_true(seen.rejected > 0 && seen.ignored > 0 && seen.quiesced > 0);
+    assert_true(seen.rejected > 0 && seen.ignored > 0 && seen.quiesced > 0 && seen.wiped > 0);
 }
 
 int main(void)

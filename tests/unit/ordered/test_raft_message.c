@@ -33,6 +33,10 @@ static struct raft_letter letter_of(enum raft_kind kind, const struct buffer *co
         m.chunk.chunk = (struct raft_chunk){9, 6, buffer_slice(configuration), 4, 5, true, SLICE_LITERAL("bytes")};
         break;
     case KIND_CHUNK_REPLY: m.chunk_reply = (struct raft_chunk_reply){stamp, 9, 6, 5}; break;
+    case KIND_JOIN: m.join.incarnation = UINT64_MAX; break;
+    case KIND_JOIN_REPLY:
+        m.join_reply = (struct raft_join_reply){{UINT64_MAX}, true, {6, 11}, 9, buffer_slice(configuration)};
+        break;
     case KIND_TIMEOUT_NOW:
     case KINDS_END: break;
     }

@@ -2,6 +2,7 @@
  * what follows is everything the members then did. MERIDIAN_TRACE_REGENERATE=1 writes the files anew, to be reviewed
  * like prose.
  *
+ *   > wipe NODE (it has crashed, and its disk is lost)
  *   > cluster COUNT [REGIONS NEEDED]   > elect NODE (what is said meanwhile is not shown)      > campaign NODE
  *   > propose NODE TEXT | > propose-big NODE    > read NODE    > reconfigure NODE MEMBER...    > compact NODE
  *   > win NODE VOTER... (elected by these; nothing that it sends then has arrived)       > stall NODE (only `disk`
@@ -56,6 +57,8 @@ static const char *const kind_names[] = {
     [KIND_READ_REPLY] = "READ_REPLY",
     [KIND_CHUNK] = "CHUNK",
     [KIND_CHUNK_REPLY] = "CHUNK_REPLY",
+    [KIND_JOIN] = "JOIN",
+    [KIND_JOIN_REPLY] = "JOIN_REPLY",
 };
 
 /* The oldest from one to the other, of a kind unless that is empty; -1: none. */
@@ -329,6 +332,8 @@ static bool do_member(const char *word, uint16_t a, uint16_t b, const char *rest
         cluster_write_back(c, a, true);
     else if (strcmp(word, "crash") == 0)
         cluster_crash(c, a);
+    else if (strcmp(word, "wipe") == 0)
+        cluster_wipe(c, a);
     else if (strcmp(word, "start") == 0)
         cluster_start(c, a);
     else if (strcmp(word, "pause") == 0)
@@ -427,21 +432,14 @@ static void run_script(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORY(stale_tail),
-        STORY(earlier_term),
-        STORY(vote_not_durable),
-        STORY(older_reply),
-        STORY(own_fsync),
-        STORY(replaced_write),
-        STORY(replaced_write_returns),
-        STORY(commit_unverified),
-        STORY(configuration_rolled_back),
-        STORY(snapshot_of_old_term),
-        STORY(paused_lease),
-        STORY(read_after_restart),
-        STORY(load_far_apart),
-        STORY(regions_rule),
-        STORY(joint_change),
+        STORY(stale_tail),           STORY(wiped_voter),
+        STORY(earlier_term),         STORY(vote_not_durable),
+        STORY(older_reply),          STORY(own_fsync),
+        STORY(replaced_write),       STORY(replaced_write_returns),
+        STORY(commit_unverified),    STORY(configuration_rolled_back),
+        STORY(snapshot_of_old_term), STORY(paused_lease),
+        STORY(read_after_restart),   STORY(load_far_apart),
+        STORY(regions_rule),         STORY(joint_change),
         STORY(restarted_promise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
