@@ -44,10 +44,11 @@ def point(servers, port, words, clients, seconds):
 
 
 def bench_etcd(say, verdict, seconds):
-    say("Three nodes on loopback, fsync, 100-byte values, no pipelining; etcd 3.4 (one group) through its Go client, all")
-    say("members; a table of one group like etcd, and one of 16 groups as tables have unless said")
+    say("Three nodes on loopback, fsync, 100-byte values, no pipelining; etcd 3.4 (one group) through its Go client,")
+    say("all members; a table of one group like etcd, and one of 16 groups as tables have unless said")
     say("  %-5s %8s %6s %-9s | %8s %10s %6s %8s | %7s %7s | %7s %7s"
-        % ("", "clients", "groups", "node", "etcd/s", "meridian/s", "ratio", "goal", "p50 ms", "p50 ms", "cpu us", "cpu us"))
+        % ("", "clients", "groups", "node", "etcd/s", "meridian/s", "ratio", "goal", "p50 ms", "p50 ms", "cpu us",
+           "cpu us"))
     results = []
     with Etcd() as etcd, Workplace() as place:
         servers = place.meridian(latency_factor=0)
