@@ -227,6 +227,38 @@ static void visit_ledger(struct task *task, struct partition_slot *slot, struct 
     take_row(task, slot, &row);
 }
 
+/* The kind is the command; it was written where it was held. */
+struct conflict_row conflicts__row_of_group(const struct partition_slot *slot, const struct group_ledger_row *row,
+                                            char id[LEDGER_ID_BYTES_MAX])
+{
+    bool is_gap = row->reason == GROUP_LEDGER_GAP;
+    (void)snprintf(id, LEDGER_ID_BYTES_MAX, "%llx.%x.%llx.%llx.%llx.0", (unsigned long long)slot->table->table.id,
+                   (unsigned)slot->partition, (unsigned long long)row->term, (unsigned long long)row->index,
+                   (unsigned long long)row->hash);
+    return (struct conflict_row){.id = slice_of_string(id),
+                                 .table = slice_of_string(slot->table->table.name),
+                                 .key = row->key,
+                                 .kind = row->command,
+                                 .reason = is_gap ? SLICE_LITERAL("fenced: its log no longer held these entries")
+                                                  : SLICE_LITERAL("fenced: the group was recovered without it"),
+                                 .value = row->value,
+                                 .dot = {replica_id_of(row->node, 0), row->index},
+                                 .stamp = stamp_of_ms(row->time_ms)};
+}
+
+static void visit_group_ledger(struct task *task, struct partition_slot *slot, struct store_item *item)
+{
+    struct arena arena;
+    struct group_ledger_row found;
+    char id[LEDGER_ID_BYTES_MAX];
+    arena_init(&arena);
+    if (group_ledger_row(item, &arena, &found)) {
+        struct conflict_row row = conflicts__row_of_group(slot, &found, id);
+        take_row(task, slot, &row);
+    }
+    arena_deinit(&arena);
+}
+
 struct conflict_row conflicts__row_of_entry(const struct partition_slot *slot, const struct ledger_entry *entry,
                                             const char *id)
 {
@@ -305,7 +337,9 @@ static bool walk_visit(void *user, struct partition_slot *slot, enum store_space
     struct task *task = user;
     if (!item->object) return true;
     task__wait_for_lsn(task, item->lsn); /* C1 */
-    if (space == SPACE_LEDGER) {
+    if (slot->group) {
+        visit_group_ledger(task, slot, item);
+    } else if (space == SPACE_LEDGER) {
         visit_ledger(task, slot, item);
     } else {
         visit_data(task, slot, item);

@@ -3,6 +3,7 @@
 #define MERIDIAN_NODE_CONFLICTS_H
 
 #include "node/shard_internal.h"
+#include "ordered/ledger.h"
 
 struct conflict_row {
     struct slice id, table, key, kind, reason, column, value;
@@ -20,6 +21,8 @@ struct conflict_list {
 void conflicts__sort(struct conflict_list *list); /* newest first, each once, at most `wanted` */
 struct conflict_row conflicts__row_of_entry(const struct partition_slot *slot, const struct ledger_entry *entry,
                                             const char *id);
+struct conflict_row conflicts__row_of_group(const struct partition_slot *slot, const struct group_ledger_row *row,
+                                            char id[LEDGER_ID_BYTES_MAX]);
 /* The row of a key with unresolved siblings or a late one; false: it is neither. `out` borrows from item, arena and id.
  */
 bool conflicts__row_of_object(struct shard *s, struct partition_slot *slot, struct store_item *item,

@@ -111,6 +111,7 @@ void ordered__drop(struct partition_slot *slot);
 /* ordered_client.c */
 /* A replica here takes part in its group; one that was fenced shows nothing (S7). */
 bool ordered__serves(const struct partition_slot *slot);
+struct store_space *ordered__ledger(const struct partition_slot *slot); /* NULL: nothing is in it */
 
 /* ordered_request.c */
 void ordered__run(struct task *task);   /* its slot is of an ordered table */

@@ -18,6 +18,12 @@ bool ordered__serves(const struct partition_slot *slot)
     return slot->group && group_standing(slot->group) == RECOVERY_MEMBER;
 }
 
+struct store_space *ordered__ledger(const struct partition_slot *slot)
+{
+    struct machine *m = group_machine(slot->group);
+    return machine_ledger_count(m) > 0 ? machine_record_space(m) : NULL;
+}
+
 bool ordered__reads_any(const struct partition_slot *slot)
 {
     return slot->table->table.contract.read != CONTRACT_READ_LINEARIZABLE;

@@ -57,6 +57,13 @@ static void next_space(struct walk *walk)
     walk->table++;
 }
 
+/* Of a group, its records only where there is a ledger among them. */
+static struct store_space *group_space(const struct walk *walk, enum store_space_kind space)
+{
+    if (space == SPACE_LEDGER) return ordered__ledger(walk->slot);
+    return walk->visitor.and_groups ? machine_data_space(group_machine(walk->slot->group)) : NULL;
+}
+
 /* The space to go on in, or NULL where there is none to visit. */
 static struct store_space *space_at(struct walk *walk)
 {
@@ -64,10 +71,9 @@ static struct store_space *space_at(struct walk *walk)
     if (!table->partitions || table->state == TABLE_DROPPED) return NULL;
     walk->slot = &table->partitions[walk->partition];
     enum store_space_kind space = (enum store_space_kind)walk->space;
-    bool is_group = walk->slot->group && walk->visitor.and_groups && space == SPACE_DATA;
-    if (is_group && walk->visitor.wants(walk->visitor.user, walk->slot, space))
-        return machine_data_space(group_machine(walk->slot->group));
-    if (!walk->slot->replica || !walk->visitor.wants(walk->visitor.user, walk->slot, space)) return NULL;
+    if (!walk->slot->replica && !ordered__serves(walk->slot)) return NULL;
+    if (!walk->visitor.wants(walk->visitor.user, walk->slot, space)) return NULL;
+    if (walk->slot->group) return group_space(walk, space);
     return space == SPACE_DATA ? replica_data(walk->slot->replica) : replica_ledger(walk->slot->replica);
 }
 

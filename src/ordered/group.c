@@ -23,6 +23,7 @@ enum status group_open(const struct group_config *config, const struct slice met
     buffer_init(&g->configuration, MACHINE_CONFIGURATION_BYTES_MAX);
     buffer_init(&g->install_configuration, MACHINE_CONFIGURATION_BYTES_MAX);
     buffer_init(&g->envelope, GROUP_MESSAGE_BYTES_MAX);
+    buffer_init(&g->aside, RAFT_PAYLOAD_BYTES_MAX);
     struct raft_configuration first = {.now = config->members};
     raft_configuration_write(&g->configuration, &first);
     enum status status = machine_open(&g->config.machine, metas, &g->machine);
@@ -62,6 +63,7 @@ static void release(struct group *g, bool world_goes_on)
     buffer_deinit(&g->configuration);
     buffer_deinit(&g->install_configuration);
     buffer_deinit(&g->envelope);
+    buffer_deinit(&g->aside);
     memory_free(g->order);
     raft_free(g->raft);
     memory_free(g);
@@ -128,16 +130,42 @@ static void note_flushed(struct group *g)
     }
 }
 
+/* The lowest index that some member lacks, in contact or not, as the leader knows it. */
+static uint64_t lacked_index(const struct group *g)
+{
+    struct raft_contact contacts[RAFT_PEERS_MAX];
+    uint64_t least = UINT64_MAX;
+    if (!raft_is_leader(g->raft)) return least;
+    uint32_t count = raft_contact(g->raft, g->now.mono_ns, contacts);
+    for (uint32_t i = 0; i < count; i++) {
+        bool is_self = contacts[i].node == g->config.self;
+        if (!is_self && contacts[i].match_index < least) least = contacts[i].match_index;
+    }
+    return least == UINT64_MAX ? least : least + 1;
+}
+
+/* What raft has forgotten stays on disk for a while: if the group goes on without us, what we alone had acknowledged is
+ * told from it (group_aside.c). */
+static void compact_entries(struct group *g, uint64_t to)
+{
+    uint64_t lacked = lacked_index(g);
+    while (g->entries.base_index < to) {
+        bool is_lacked = g->entries.base_index + 1 >= lacked;
+        if (g->entries.bytes <= (is_lacked ? GROUP_LACKED_BYTES_MAX : GROUP_TAIL_BYTES_MAX)) return;
+        group_log_compact(&g->entries, g->entries.base_index + 1);
+    }
+}
+
 /* O4. Members that lag are served from the log while that is not too long. */
 static void compact(struct group *g)
 {
     note_flushed(g);
+    if (g->standing != RECOVERY_MEMBER) return;
     uint64_t to = raft_compact_limit(g->raft), wanted = raft_wanted_index(g->raft, g->now.mono_ns);
     if (to > g->flushed_index) to = g->flushed_index;
     if (to >= wanted && g->entries.bytes <= GROUP_CATCH_UP_BYTES_MAX) to = wanted - 1;
-    if (to <= g->entries.base_index) return;
-    raft_compact(g->raft, to);
-    group_log_compact(&g->entries, to);
+    if (to > raft_base_index(g->raft)) raft_compact(g->raft, to);
+    compact_entries(g, raft_base_index(g->raft));
 }
 
 void group_tick(struct group *g, struct group_now now)
@@ -147,6 +175,7 @@ void group_tick(struct group *g, struct group_now now)
     if (now.mono_ns >= raft_next_deadline_ns(g->raft)) group__event(g, (struct raft_event){.type = RAFT_TICK});
     if (g->retry_ns && now.mono_ns >= g->retry_ns) g->retry_ns = 0;
     group__install_step(g);
+    group__aside_step(g);
     compact(g);
     propose_expiry(g);
     group__pump(g);
@@ -166,6 +195,7 @@ uint64_t group_next_deadline_ns(const struct group *g)
     uint64_t at_ns = raft_next_deadline_ns(g->raft), expiry_ns = expiry_deadline_ns(g);
     if (expiry_ns < at_ns) at_ns = expiry_ns;
     if (g->retry_ns && g->retry_ns < at_ns) at_ns = g->retry_ns;
+    if (group__aside_deadline_ns(g) < at_ns) at_ns = group__aside_deadline_ns(g);
     uint64_t poll_ns = g->ticked_ns + INSTALL_POLL_MS * MS_NS; /* messages that come often do not put it off */
     if ((g->installing || !list_is_empty(&g->loads)) && poll_ns < at_ns) at_ns = poll_ns;
     return at_ns;
@@ -358,7 +388,8 @@ bool group_write_back(struct group *g)
 void group_check(const struct group *g)
 {
     ASSERT(g->applied <= g->apply_to);
-    ASSERT(g->installing || g->applied == machine_applied_index(g->machine));
+    bool is_blank = g->standing == RECOVERY_BLANK;
+    ASSERT(g->installing || is_blank || g->applied == machine_applied_index(g->machine));
     ASSERT(g->flushed_index <= g->applied);
     ASSERT(g->entries.base_index <= g->flushed_index); /* O4 */
     ASSERT(group_log_last(&g->entries) == raft_last_index(g->raft));

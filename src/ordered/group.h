@@ -22,8 +22,10 @@
 
 enum {
     GROUP_CATCH_UP_BYTES_MAX =
-        32 * 1024 * 1024,            /* of entries kept for members that lag; beyond it they get a snapshot */
-    GROUP_ENTRY_OVERHEAD_BYTES = 32, /* of an entry's record, beside its payload */
+        32 * 1024 * 1024,                      /* of entries kept for members that lag; beyond it they get a snapshot */
+    GROUP_LACKED_BYTES_MAX = 16 * 1024 * 1024, /* of entries at rest that some member lacks, as its leader knows */
+    GROUP_TAIL_BYTES_MAX = 16 * 1024,          /* of other entries at rest */
+    GROUP_ENTRY_OVERHEAD_BYTES = 32,           /* of an entry's record, beside its payload */
     GROUP_MESSAGE_BYTES_MAX = RAFT_MESSAGE_BYTES_MAX + 16,
 };
 

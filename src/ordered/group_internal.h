@@ -7,6 +7,7 @@
  *   group_load.c      entries that left memory, read back from the log
  *   group_snapshot.c  the state, sent and received
  *   group_recover.c   generations: who takes part since a majority was lost
+ *   group_aside.c     what a fenced member alone held, on its way to the ledger
  */
 #ifndef MERIDIAN_ORDERED_GROUP_INTERNAL_H
 #define MERIDIAN_ORDERED_GROUP_INTERNAL_H
@@ -81,6 +82,14 @@ struct group {
     struct recovery_order *order; /* of this generation; NULL: not known, or there was none */
     struct log_location generation_at;
     struct buffer envelope; /* scratch */
+    uint64_t rejoined_lsn;  /* the record by which a blank member became one of the group */
+
+    /* Fenced: what is being handed over. */
+    uint64_t aside_next, aside_last; /* the first entry that is not kept; the last one of the batch under way, or 0 */
+    uint64_t aside_ns;               /* when to send it again */
+    uint32_t aside_count;            /* words in the batch */
+    bool aside_loading;
+    struct buffer aside; /* the batch */
 
     uint64_t durable_write; /* number of the newest raft write that is on disk */
     GROUP_QUEUE(struct group_write) writes;
@@ -137,16 +146,31 @@ void group__log_hard_state(struct group *g, const struct raft_hard_state *hard);
 void group__log_truncation(struct group *g, uint64_t from);
 
 void group__drop_held(struct group *g);
+void group__log_hard_state(struct group *g, const struct raft_hard_state *hard);
 uint64_t group__log_reserved(struct group *g, enum group_log_kind kind, struct slice payload,
                              struct log_location *out_at);
 /* group.c */
 void group__lose_all(struct group *g); /* whoever waits */
 
 /* group_recover.c */
-enum group_message { GROUP_RAFT = 1, GROUP_PROBE, GROUP_NOTICE };
+enum group_message { GROUP_RAFT = 1, GROUP_PROBE, GROUP_NOTICE, GROUP_ASIDE, GROUP_KEPT };
+void group__say(struct group *g, uint16_t node, enum group_message what, struct slice body);
 void group__send_letter(struct group *g, uint16_t node, struct slice letter); /* raft's */
 MUST_USE enum status group__receive(struct group *g, uint16_t node, struct slice bytes);
 MUST_USE bool group__replay_generation(struct group *g, const struct log_record *record);
+void group__become(struct group *g, uint64_t generation, enum recovery_standing standing,
+                   const struct recovery_order *order);
+MUST_USE bool group__rejoin(struct group *g); /* false: not durable yet */
+
+/* group_aside.c */
+void group__aside_step(struct group *g);
+uint64_t group__aside_deadline_ns(const struct group *g);
+void group__aside_loaded(struct group *g, const struct raft_entry *entries, uint32_t count);
+MUST_USE enum status group__on_aside(struct group *g, uint16_t node, struct slice body);
+MUST_USE enum status group__on_kept(struct group *g, struct slice body);
+
+/* group_replay.c */
+void group__restart_raft(struct group *g); /* of a blank member */
 
 /* group_apply.c */
 /* Apply what may be applied, tell what has ended. The end of every call from outside. */

@@ -98,6 +98,12 @@ static void answer(struct group_load *load)
 {
     struct group *g = load->group;
     bool for_us = load->wanted.to == g->config.self;
+    if (load->wanted.to == 0) { /* not raft's */
+        list_remove(&load->node);
+        group__aside_loaded(g, load->entries, load->count);
+        load_free(load);
+        return;
+    }
     ASSERT(!for_us || !load->is_gone);
     list_remove(&load->node);
     if (for_us) list_push_back(&g->loaded, &load->node);

@@ -127,15 +127,17 @@ bool group_log_settle(struct group_log *log, uint64_t applied_index, uint64_t ap
     while (log->count > 0 && !entry_at(log, log->count - 1)->term) log->count--;
     const struct group_log_entry *applied = group_log_find(log, applied_index);
     bool is_other = applied && applied->term != applied_term; /* a snapshot came over a tail that others never had */
-    if (group_log_last(log) <= applied_index || is_other) {
+    if (group_log_last(log) < applied_index || (group_log_last(log) == applied_index && !applied) || is_other) {
         group_log_reset(log, applied_index, applied_term);
         return true;
     }
     for (uint64_t i = group_log_last(log); i > applied_index; i--) {
         if (!group_log_find(log, i)) return false;
     }
-    group_log_compact(log, applied_index);
-    log->base_index = applied_index;
-    log->base_term = applied_term;
+    uint64_t before = applied_index;
+    while (group_log_find(log, before)) before--; /* older ones stay as far back as there is no gap */
+    group_log_compact(log, before);
+    log->base_index = before;
+    log->base_term = before == applied_index ? applied_term : 0;
     return true;
 }

@@ -48,8 +48,8 @@ void group_log_reset(struct group_log *log, uint64_t base_index, uint64_t base_t
 
 /* While replaying: an entry at any index; takes over entry->replayed. */
 void group_log_replay(struct group_log *log, uint64_t index, const struct group_log_entry *entry);
-/* All records were replayed and the state includes everything up to (applied_index, applied_term): keep what
- * stands behind that. False: an entry behind the applied one is missing. */
+/* All records were replayed and the state includes everything up to (applied_index, applied_term): keep what stands
+ * behind that, and before it without a gap. False: an entry behind the applied one is missing. */
 MUST_USE bool group_log_settle(struct group_log *log, uint64_t applied_index, uint64_t applied_term);
 
 #endif

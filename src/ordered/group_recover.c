@@ -5,6 +5,7 @@
  *     RAFT    raft's letter
  *     PROBE   nothing: who knows the order of a newer generation, or of this one, answers with it
  *     NOTICE  the order
+ *     ASIDE, KEPT  group_aside.c
  *
  * F1  Raft hears only letters of its own generation; what comes from an older one is answered with the order.
  * F2  A generation and a standing are in the log before anything that rests on them: they stand in the same batch as,
@@ -15,7 +16,7 @@
 
 enum { ENVELOPE_BYTES_KEPT = 4096 };
 
-static void say(struct group *g, uint16_t node, enum group_message what, struct slice body)
+void group__say(struct group *g, uint16_t node, enum group_message what, struct slice body)
 {
     struct buffer *b = &g->envelope;
     buffer_clear(b);
@@ -29,12 +30,12 @@ static void say(struct group *g, uint16_t node, enum group_message what, struct 
 
 void group__send_letter(struct group *g, uint16_t node, struct slice letter)
 {
-    say(g, node, GROUP_RAFT, letter);
+    group__say(g, node, GROUP_RAFT, letter);
 }
 
 static void probe(struct group *g, uint16_t node)
 {
-    say(g, node, GROUP_PROBE, slice_of(NULL, 0));
+    group__say(g, node, GROUP_PROBE, slice_of(NULL, 0));
 }
 
 static void notify(struct group *g, uint16_t node)
@@ -43,7 +44,7 @@ static void notify(struct group *g, uint16_t node)
     if (!g->order) return; /* of this generation nobody here knows it so far, or there was none */
     buffer_init(&order, RECOVERY_BYTES_MAX);
     recovery_order_write(&order, g->order);
-    say(g, node, GROUP_NOTICE, buffer_slice(&order));
+    group__say(g, node, GROUP_NOTICE, buffer_slice(&order));
     buffer_deinit(&order);
 }
 
@@ -59,7 +60,7 @@ static void keep_order(struct group *g, const struct recovery_order *order)
 }
 
 /* The only writer of generation, standing and order; durable with the next batch (F2). */
-static void become(struct group *g, uint64_t generation, enum recovery_standing standing,
+void group__become(struct group *g, uint64_t generation, enum recovery_standing standing,
                    const struct recovery_order *order)
 {
     ASSERT(generation >= g->generation);
@@ -110,9 +111,9 @@ bool group_prepare_recovery(struct group *g, uint64_t generation, struct group_n
 {
     bool is_usable = g->standing == RECOVERY_MEMBER || g->standing == RECOVERY_PREPARED;
     if (generation == g->generation) return g->standing == RECOVERY_PREPARED;
-    if (generation < g->generation || !is_usable || is_between_states(g)) return false;
+    if (generation < g->generation || !is_usable || raft_is_joining(g->raft) || is_between_states(g)) return false;
     g->now = now;
-    become(g, generation, RECOVERY_PREPARED, NULL);
+    group__become(g, generation, RECOVERY_PREPARED, NULL);
     freeze(g);
     group__pump(g);
     return true;
@@ -133,7 +134,7 @@ bool group_recover(struct group *g, const struct recovery_order *order, struct g
     if (g->standing == RECOVERY_MEMBER) return true; /* told again */
     if (g->standing != RECOVERY_PREPARED || !is_as_compared(g, order)) return false;
     g->now = now;
-    become(g, order->generation, RECOVERY_MEMBER, order);
+    group__become(g, order->generation, RECOVERY_MEMBER, order);
     group__event(g,
                  (struct raft_event){.type = RAFT_RECOVER,
                                      .recover = {.term = order->term, .start = order->start, .set = &g->order->set}});
@@ -145,9 +146,26 @@ bool group_recover(struct group *g, const struct recovery_order *order, struct g
  * lost its disk, and what it promised with it. */
 static void fence(struct group *g, const struct recovery_order *order)
 {
-    if (is_between_states(g)) return; /* we shall be told again */
-    become(g, order->generation, RECOVERY_FENCED, order);
+    if (is_between_states(g)) return;              /* we shall be told again */
+    bool is_blank = g->standing == RECOVERY_BLANK; /* nothing of its own to hand over */
+    group__become(g, order->generation, is_blank ? RECOVERY_BLANK : RECOVERY_FENCED, order);
+    if (is_blank) {
+        group__restart_raft(g);
+        return;
+    }
     freeze(g);
+    g->aside_next = g->aside_last = g->aside_ns = 0;
+}
+
+/* A snapshot of this generation is at rest: with it we are a member again, once that is on disk. */
+bool group__rejoin(struct group *g)
+{
+    if (g->standing == RECOVERY_BLANK) {
+        struct recovery_order order = *g->order;
+        group__become(g, g->generation, RECOVERY_MEMBER, &order);
+        g->rejoined_lsn = log_last_lsn(g->log);
+    }
+    return log_durable_lsn(g->log) >= g->rejoined_lsn;
 }
 
 /* ---- messages ---- */
@@ -187,6 +205,10 @@ enum status group__receive(struct group *g, uint16_t node, struct slice bytes)
         probe(g, node);
     } else if (what == GROUP_RAFT) {
         return on_letter(g, node, body);
+    } else if (what == GROUP_ASIDE) {
+        return group__on_aside(g, node, body);
+    } else if (what == GROUP_KEPT) {
+        return group__on_kept(g, body);
     } else {
         return STATUS_MALFORMED;
     }
@@ -199,7 +221,7 @@ void group_position(const struct group *g, struct recovery_position *out)
 {
     uint64_t last = raft_last_index(g->raft), index;
     *out = (struct recovery_position){.node = g->config.self,
-                                      .standing = g->standing,
+                                      .standing = raft_is_joining(g->raft) ? RECOVERY_BLANK : g->standing,
                                       .generation = g->generation,
                                       .term = raft_term(g->raft),
                                       .last_index = last,

@@ -83,19 +83,40 @@ static enum status make_raft(struct group *g)
     config.incarnation = g->config.incarnation;
     config.hard = g->hard;
     config.joins = g->config.joins && remembers_nothing(g);
-    config.base_index = config.applied_index = machine_applied_index(g->machine);
-    config.base_term = machine_applied_term(g->machine);
     config.floor_term = g->order ? g->order->term : 0;
     config.frozen = g->standing == RECOVERY_PREPARED || g->standing == RECOVERY_FENCED;
+    config.blank = g->standing == RECOVERY_BLANK;
     prng_init(&config.prng, prng_u64(g->config.prng));
+    if (config.blank) { /* its state is of another past */
+        config.base.now = g->order->set;
+        g->raft = raft_new(&config);
+        return STATUS_OK;
+    }
+    config.base_index = config.applied_index = machine_applied_index(g->machine);
+    config.base_term = machine_applied_term(g->machine);
     if (raft_configuration_read(group__configuration(g), &config.base) != STATUS_OK) return STATUS_CORRUPT;
     g->raft = raft_new(&config);
     return STATUS_OK;
 }
 
-static enum status restore_entries(struct group *g)
+void group__restart_raft(struct group *g)
 {
-    for (uint64_t i = g->entries.base_index + 1; i <= group_log_last(&g->entries); i++) {
+    ASSERT(g->standing == RECOVERY_BLANK);
+    group__drop_held(g);
+    raft_free(g->raft);
+    g->writes.count = 0;
+    g->durable_write = 0;
+    if (make_raft(g) != STATUS_OK) PANIC("a blank member can't be made");
+    group_log_reset(&g->entries, 0, 0);
+    g->applied = g->apply_to = g->flushed_index = 0;
+    g->write_back_lsn = 0;
+    raft_start(g->raft, g->now.mono_ns);
+}
+
+/* Those behind what is applied; older ones are kept on disk only. */
+static enum status restore_entries(struct group *g, uint64_t applied)
+{
+    for (uint64_t i = applied + 1; i <= group_log_last(&g->entries); i++) {
         struct group_log_entry *place = group_log_find(&g->entries, i);
         ASSERT(place && place->replayed);
         struct raft_entry entry = {.term = place->term,
@@ -112,10 +133,12 @@ static enum status restore_entries(struct group *g)
 
 enum status group_start(struct group *g, struct log *log, struct group_now now)
 {
-    uint64_t applied = machine_applied_index(g->machine);
-    if (!group_log_settle(&g->entries, applied, machine_applied_term(g->machine))) return STATUS_CORRUPT;
+    bool is_blank = g->standing == RECOVERY_BLANK;
+    uint64_t applied = is_blank ? 0 : machine_applied_index(g->machine);
+    if (is_blank) group_log_reset(&g->entries, 0, 0);
+    if (!is_blank && !group_log_settle(&g->entries, applied, machine_applied_term(g->machine))) return STATUS_CORRUPT;
     enum status status = make_raft(g);
-    if (status == STATUS_OK) status = restore_entries(g);
+    if (status == STATUS_OK) status = restore_entries(g, applied);
     if (status != STATUS_OK) return status;
     g->log = log;
     g->now = now;

@@ -180,6 +180,7 @@ void group__on_chunk(struct group *g, const struct raft_chunk *chunk)
     if (status == STATUS_OK && chunk->last) status = machine_install_finish(g->machine, lsn);
     if (status != STATUS_OK) PANIC("a snapshot can't be installed: %s", status_name(status));
     if (!chunk->last) return;
+    machine_set_era(g->machine, g->generation);
     g->installing = true;
     g->install_index = chunk->index;
     g->install_term = chunk->term;
@@ -199,6 +200,7 @@ void group__install_step(struct group *g)
         store_flush(g->config.machine.store);
         return;
     }
+    if (!group__rejoin(g)) return;
     g->installing = false;
     const struct group_log_entry *place = group_log_find(&g->entries, g->install_index);
     bool log_goes_on = place && place->term == g->install_term;

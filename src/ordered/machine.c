@@ -9,7 +9,7 @@
 #include "base/memory.h"
 #include "wire/varint.h"
 
-enum { META_FORMAT = 1 };
+enum { META_FORMAT = 2 };
 
 /* ---- the functions of the spaces ---- */
 
@@ -87,6 +87,7 @@ void machine__encode_state(const struct machine_state *state, bool is_complete, 
 {
     write_u8(out, META_FORMAT);
     write_u8(out, is_complete);
+    write_varint(out, state->era);
     write_varint(out, state->applied_index);
     write_varint(out, state->applied_term);
     write_varint(out, state->time_ms);
@@ -95,6 +96,7 @@ void machine__encode_state(const struct machine_state *state, bool is_complete, 
     write_varint(out, state->transactions_count);
     write_varint(out, state->transactions_bytes);
     write_varint(out, state->holds_count);
+    write_varint(out, state->ledger_count);
     for (uint32_t i = 0; i < OUTCOME_HOURS; i++) {
         const struct outcome_hour *hour = &state->hours[i];
         write_varint(out, hour->count ? hour->hour : 0);
@@ -109,6 +111,7 @@ enum status machine__decode_state(struct slice bytes, struct machine_state *out,
     struct reader r = reader_of(bytes);
     if (read_u8(&r) != META_FORMAT) return r.failed ? STATUS_CORRUPT : STATUS_VERSION;
     *out_is_complete = read_u8(&r) == 1;
+    out->era = read_varint(&r);
     out->applied_index = read_varint(&r);
     out->applied_term = read_varint(&r);
     out->time_ms = read_varint(&r);
@@ -117,6 +120,7 @@ enum status machine__decode_state(struct slice bytes, struct machine_state *out,
     out->transactions_count = read_varint(&r);
     out->transactions_bytes = read_varint(&r);
     out->holds_count = read_varint(&r);
+    out->ledger_count = read_varint(&r);
     for (uint32_t i = 0; i < OUTCOME_HOURS; i++) {
         out->hours[i].hour = read_varint(&r);
         out->hours[i].count = read_varint(&r);
@@ -155,6 +159,11 @@ void machine__use_home(struct machine *m, uint32_t home)
     m->records = store_partition_space(m->homes[home].partition, SPACE_LEDGER);
 }
 
+static bool is_newer(const struct machine_state *a, const struct machine_state *b)
+{
+    return a->era != b->era ? a->era > b->era : a->applied_index > b->applied_index;
+}
+
 /* Choose the home with the newer whole state; *out_home is 0 where there is none. */
 static enum status choose_home(struct machine *m, const struct slice metas[2], uint32_t *out_home)
 {
@@ -166,7 +175,7 @@ static enum status choose_home(struct machine *m, const struct slice metas[2], u
         machine__state_init(&state);
         bool is_complete = false;
         enum status status = machine__decode_state(metas[home], &state, &is_complete);
-        if (status == STATUS_OK && is_complete && (!found || state.applied_index > m->state.applied_index)) {
+        if (status == STATUS_OK && is_complete && (!found || is_newer(&state, &m->state))) {
             struct machine_state kept = m->state;
             m->state = state;
             state = kept;
@@ -259,6 +268,12 @@ void machine_skip(struct machine *m, uint64_t lsn, uint64_t index, uint64_t term
     if (configuration.length == 0) return;
     buffer_clear(&m->state.configuration);
     buffer_append_slice(&m->state.configuration, configuration);
+}
+
+void machine_set_era(struct machine *m, uint64_t era)
+{
+    ASSERT(era >= m->state.era);
+    m->state.era = era;
 }
 
 uint64_t machine_applied_index(const struct machine *m)

@@ -107,6 +107,7 @@ enum machine_entry_kind {
     MACHINE_ENTRY_COMMIT = 7,  /* do what was prepared */
     MACHINE_ENTRY_ABORT = 8,   /* unlock what was prepared */
     MACHINE_ENTRY_FORGET = 9,  /* every participant has committed */
+    MACHINE_ENTRY_LEDGER = 10, /* what a member held and the group does not: commands of (name, bytes), see ledger.h */
 };
 
 struct machine_args {
@@ -210,7 +211,12 @@ void machine_work(struct machine *m, uint64_t lsn);
 /* ---- locks and records for transactions (S10); written only while an entry is applied ---- */
 
 /* Named bytes kept, written back and sent in snapshots like values. */
-enum machine_record_kind { MACHINE_RECORD_LOCK = 'l', MACHINE_RECORD_TRANSACTION = 't', MACHINE_RECORD_HOLD = 'h' };
+enum machine_record_kind {
+    MACHINE_RECORD_LOCK = 'l',
+    MACHINE_RECORD_TRANSACTION = 't',
+    MACHINE_RECORD_HOLD = 'h',
+    MACHINE_RECORD_LEDGER = 'c', /* written by LEDGER entries */
+};
 
 /* Lock `key` for the transaction `id`; it must not be locked, and hot (a lock that is cold: MACHINE_COLD). */
 MUST_USE enum machine_result machine_lock(struct machine *m, uint64_t lsn, uint64_t index, struct slice key,
@@ -219,6 +225,7 @@ MUST_USE enum machine_result machine_lock(struct machine *m, uint64_t lsn, uint6
 MUST_USE enum machine_result machine_unlock(struct machine *m, uint64_t lsn, uint64_t index, struct slice key,
                                             struct slice id, struct machine_answer *answer);
 uint64_t machine_locks_count(const struct machine *m);
+uint64_t machine_ledger_count(const struct machine *m);
 /* Every record of a kind, in hash order: `bytes` is the lock's transaction id, or what was put; `is_cold`: not there.
  */
 void machine_record_visit(struct machine *m, enum machine_record_kind kind,
@@ -290,6 +297,9 @@ MUST_USE enum status machine_install_bytes(struct machine *m, struct slice bytes
  * it be forgotten. CORRUPT: the stream was not whole, the old state stays. */
 MUST_USE enum status machine_install_finish(struct machine *m, uint64_t lsn);
 void machine_install_abort(struct machine *m);
+/* What was just installed is of this era, not below any before: at the next start the old home does not count, even if
+ * it stands at a higher index (the group went on without us, from an earlier one). */
+void machine_set_era(struct machine *m, uint64_t era);
 /* True when no installed state waits for its first flush; the first call that finds it so drops the old home. */
 bool machine_install_is_durable(struct machine *m);
 

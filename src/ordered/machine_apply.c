@@ -5,6 +5,7 @@
  */
 #include "base/hash.h"
 #include "ordered/command.h"
+#include "ordered/ledger.h"
 
 /* ---- gathering ---- */
 
@@ -369,7 +370,8 @@ static enum machine_result gather_entry(struct applying *a, struct record **out_
     case MACHINE_ENTRY_COMMAND: return gather_single(a);
     case MACHINE_ENTRY_MULTI: return machine__gather_commands(a, true);
     case MACHINE_ENTRY_EXPIRE: return gather_expired(a);
-    case MACHINE_ENTRY_CANCEL: return MACHINE_DONE;
+    case MACHINE_ENTRY_CANCEL:
+    case MACHINE_ENTRY_LEDGER: return MACHINE_DONE;
     case MACHINE_ENTRY_PREPARE:
     case MACHINE_ENTRY_RESOLVE:
     case MACHINE_ENTRY_COMMIT:
@@ -377,6 +379,19 @@ static enum machine_result gather_entry(struct applying *a, struct record **out_
     case MACHINE_ENTRY_FORGET: return machine__gather_transaction(a);
     }
     PANIC("an entry of kind %d", (int)a->entry->kind);
+}
+
+/* What is known already stays as it is, cold or not: the name says what it is. */
+static void run_ledger(struct applying *a)
+{
+    int64_t added = 0;
+    for (size_t i = 0; i < a->entry->commands_count; i++) {
+        const struct machine_args *words = &a->entry->commands[i];
+        if (group_ledger_knows(a->machine, words->args[0])) continue;
+        machine_record_put(a->machine, a->lsn, a->index, MACHINE_RECORD_LEDGER, words->args[0], words->args[1]);
+        added++;
+    }
+    resp_write_integer(a->reply, added);
 }
 
 static void run_entry(struct applying *a)
@@ -392,6 +407,7 @@ static void run_entry(struct applying *a)
     case MACHINE_ENTRY_MULTI: run_multi(a); break;
     case MACHINE_ENTRY_EXPIRE: run_expire(a); return;
     case MACHINE_ENTRY_CANCEL: run_cancel(a); return;
+    case MACHINE_ENTRY_LEDGER: run_ledger(a); return;
     case MACHINE_ENTRY_PREPARE:
     case MACHINE_ENTRY_RESOLVE:
     case MACHINE_ENTRY_COMMIT:

@@ -5,7 +5,7 @@
  *                [PREPARE and later kinds: id:bytes age:varint deadline:varint keep_until:varint flags:u8
  *                                          groups:count{ table:varint partition:varint }]
  */
-#include "ordered/machine.h"
+#include "ordered/ledger.h"
 #include "wire/varint.h"
 
 static void write_args(struct buffer *out, const struct machine_args *command)
@@ -81,6 +81,14 @@ static bool every_command_has_a_word(const struct machine_entry *entry)
     return true;
 }
 
+static bool is_sound_ledger(const struct machine_entry *entry)
+{
+    for (size_t i = 0; i < entry->commands_count; i++) {
+        if (!group_ledger_words_are_sound(&entry->commands[i])) return false;
+    }
+    return entry->id.length == 0;
+}
+
 static bool shape_is_right(const struct machine_entry *entry)
 {
     if (entry->resp_version != 2 && entry->resp_version != 3) return false;
@@ -95,6 +103,7 @@ static bool shape_is_right(const struct machine_entry *entry)
     case MACHINE_ENTRY_COMMIT:
     case MACHINE_ENTRY_ABORT:
     case MACHINE_ENTRY_FORGET: return entry->commands_count == 0;
+    case MACHINE_ENTRY_LEDGER: return is_sound_ledger(entry);
     }
     return false;
 }

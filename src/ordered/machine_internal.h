@@ -95,12 +95,13 @@ enum { INSTALL_LSN = 0 };
 
 /* Everything of the meta record. */
 struct machine_state {
+    uint64_t era; /* of the two homes at rest, the one of the later era counts, however far the other was */
     uint64_t applied_index, applied_term;
     uint64_t time_ms;
     uint64_t locks_count;
     uint64_t expiring_count;                         /* values with an expiry */
     uint64_t transactions_count, transactions_bytes; /* their records */
-    uint64_t holds_count;
+    uint64_t holds_count, ledger_count;
     struct outcome_hour hours[OUTCOME_HOURS];
     struct buffer configuration;
 };

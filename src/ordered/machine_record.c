@@ -40,6 +40,7 @@ void machine_record_put(struct machine *m, uint64_t lsn, uint64_t index, enum ma
     ASSERT(!item || !store_item_is_cold(item));
     if (kind == MACHINE_RECORD_LOCK && !item) m->state.locks_count++;
     if (kind == MACHINE_RECORD_HOLD && !item) m->state.holds_count++;
+    if (kind == MACHINE_RECORD_LEDGER && !item) m->state.ledger_count++;
     machine__put_record(m, machine__record_name(m, (char)kind, name), bytes, lsn, index);
 }
 
@@ -52,6 +53,7 @@ void machine_record_remove(struct machine *m, uint64_t lsn, uint64_t index, enum
     ASSERT(((const struct record *)item->object)->version <= index);
     if (kind == MACHINE_RECORD_LOCK) m->state.locks_count--;
     if (kind == MACHINE_RECORD_HOLD) m->state.holds_count--;
+    if (kind == MACHINE_RECORD_LEDGER) m->state.ledger_count--;
     machine__remove_record(m, item, lsn);
 }
 
@@ -83,6 +85,11 @@ void machine_record_visit(struct machine *m, enum machine_record_kind kind,
 uint64_t machine_locks_count(const struct machine *m)
 {
     return m->state.locks_count;
+}
+
+uint64_t machine_ledger_count(const struct machine *m)
+{
+    return m->state.ledger_count;
 }
 
 enum machine_result machine__lock_meets(struct machine *m, struct slice key, struct machine_answer *answer)

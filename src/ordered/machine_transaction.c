@@ -401,6 +401,7 @@ void machine__run_transaction(struct applying *a)
     case MACHINE_ENTRY_COMMAND:
     case MACHINE_ENTRY_MULTI:
     case MACHINE_ENTRY_EXPIRE:
+    case MACHINE_ENTRY_LEDGER:
     case MACHINE_ENTRY_CANCEL: break;
     }
     PANIC("an entry of kind %d", (int)a->entry->kind);

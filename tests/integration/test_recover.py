@@ -62,17 +62,35 @@ class RecoverTest(cluster.TestCase):
         self.assertEqual({"recovered"}, {group["state"] for group in report["groups"]})
         for key in KEYS:
             cluster.wait_until(lambda k=key: eu.call("GET", k) == "before", "eu serves what it has")
-        self.assertEqual("OK", eu.call("SET", KEYS[0], "eu alone"))
+        for key in KEYS:
+            self.assertEqual("OK", eu.call("SET", key, "eu alone"))
         self.assertEqual("OK", eu.call("TABLE", "CREATE", "alone"))  # the metadata group goes on as well
         self.us_returns(made)
+        self.what_us_had_is_in_the_ledger(made)
+
+    def what_us_had_is_in_the_ledger(self, made):
+        eu = made["eu-1"]
+
+        def ledgered():
+            rows = [as_map(row) for row in eu.call("CONFLICTS", "LIST", "accounts")]
+            return {row["key"]: row for row in rows if row["value"] == "after"}
+
+        cluster.wait_until(lambda: sorted(ledgered()) == KEYS, "every write of us alone is in the ledger")
+        for row in ledgered().values():
+            self.assertEqual(("SET", "us"), (row["kind"].upper(), row["region"]))
+            self.assertTrue(row["reason"].startswith("fenced"))
+        self.assertGreaterEqual(eu.call("CONFLICTS", "COUNT", "accounts"), len(KEYS))
+        eu.restart(kill=True)  # the ledger is as durable as the values are
+        cluster.wait_until(lambda: sorted(ledgered()) == KEYS, "the ledger is there after a crash")
 
     def us_returns(self, made):
         eu = made["eu-1"]
         made["us-1"].start()
         made["us-2"].start()
         # The two are a majority of the old configuration: fenced at first contact, they can't elect a leader.
-        cluster.wait_until(lambda: made["us-1"].call("GET", KEYS[0]) == "eu alone", "us asks eu")
-        cluster.wait_until(lambda: made["us-2"].call("GET", KEYS[0]) == "eu alone", "us asks eu")
+        for node in (made["us-1"], made["us-2"]):
+            for key in KEYS:
+                cluster.wait_until(lambda n=node, k=key: n.call("GET", k) == "eu alone", "us asks eu")
         self.assertEqual("OK", made["us-2"].call("SET", KEYS[1], "through eu"))
         self.assertEqual("through eu", eu.call("GET", KEYS[1]))
 

@@ -21,6 +21,10 @@ static void on_send(void *user, uint16_t node, struct slice bytes)
     w->generation = read_varint(&r);
     w->said = read_u8(&r);
     ASSERT(!r.failed && node != GROUP_WORLD_SELF);
+    if (w->said == GROUP_ASIDE) {
+        w->aside_last = read_varint(&r);
+        w->aside_count = read_varint(&r);
+    }
     if (w->said != GROUP_RAFT) return;
     enum status status = raft_letter_read(slice_of(r.at, reader_left(&r)), &letter);
     ASSERT(status == STATUS_OK);
@@ -193,6 +197,18 @@ void group_world_hear(struct group_world *w, uint16_t node, struct raft_letter *
     write_varint(&bytes, w->hear_as);
     write_u8(&bytes, GROUP_RAFT);
     raft_letter_write(&bytes, letter);
+    enum status status = group_on_message(w->group, node, buffer_slice(&bytes), now_of(w));
+    ASSERT(status == STATUS_OK);
+    buffer_deinit(&bytes);
+}
+
+void group_world_say(struct group_world *w, uint16_t node, enum group_message what, struct slice body)
+{
+    struct buffer bytes;
+    buffer_init(&bytes, RAFT_MESSAGE_BYTES_MAX);
+    write_varint(&bytes, w->hear_as);
+    write_u8(&bytes, (uint8_t)what);
+    buffer_append_slice(&bytes, body);
     enum status status = group_on_message(w->group, node, buffer_slice(&bytes), now_of(w));
     ASSERT(status == STATUS_OK);
     buffer_deinit(&bytes);

@@ -21,10 +21,11 @@ struct group_world {
     uint64_t now_ms, starts;
     uint64_t match; /* the highest that it acknowledged since group_world_open() */
     uint32_t done_count;
-    enum group_outcome outcome; /* of the last done() */
-    uint64_t generation;        /* of its last message */
-    uint8_t said;               /* what that was: enum group_message */
-    uint64_t hear_as;           /* the generation of the others' messages */
+    enum group_outcome outcome;       /* of the last done() */
+    uint64_t generation;              /* of its last message */
+    uint8_t said;                     /* what that was: enum group_message */
+    uint64_t hear_as;                 /* the generation of the others' messages */
+    uint64_t aside_last, aside_count; /* of the last ASIDE */
     uint32_t sent_count;
     struct raft_letter sent[GROUP_WORLD_SENT_MAX]; /* without what they point to; the oldest are dropped */
     struct buffer metas[2];
@@ -43,6 +44,8 @@ void group_world_write_back(struct group_world *w);
 
 /* A message from `node`; its stamp is of now. */
 void group_world_hear(struct group_world *w, uint16_t node, struct raft_letter *letter);
+/* Anything else around raft's letters. */
+void group_world_say(struct group_world *w, uint16_t node, enum group_message what, struct slice body);
 /* The order of a recovery: a NOTICE from `node`. */
 void group_world_notice(struct group_world *w, uint16_t node, const struct recovery_order *order);
 /* An APPEND of `count` SET commands in `term` after (index, previous_term), and a commit index. */

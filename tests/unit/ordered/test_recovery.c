@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "ordered/ledger.h"
 #include "tests/unit/ordered/group_world.h"
 
 enum { US = 1, EU = 2 };
@@ -213,6 +214,118 @@ static void a_fenced_member_is_silent_for_ever(void **state)
     group_world_deinit(&w);
 }
 
+static void say_number(struct group_world *w, enum group_message what, uint64_t number)
+{
+    struct buffer body;
+    buffer_init(&body, VARINT_BYTES_MAX);
+    write_varint(&body, number);
+    group_world_say(w, 3, what, buffer_slice(&body));
+    buffer_deinit(&body);
+}
+
+/* Five entries, all applied, at rest and the member started again; the start of the recovery had two of them. */
+static struct recovery_order fence_at_rest(struct group_world *w)
+{
+    open_with_tail(w);
+    group_world_append(w, 2, 1, 5, 1, 0, 5);
+    group_world_run(w);
+    group_world_write_back(w);
+    group_world_crash(w);
+    group_world_open(w);
+    assert_int_equal(5, machine_applied_index(group_machine(w->group)));
+    struct recovery_order order = order_of(3, 3, 2);
+    order.commit = 2;
+    group_world_notice(w, 3, &order);
+    w->hear_as = order.generation;
+    group_world_run(w);
+    group_world_pass_ms(w, 1000);
+    return order;
+}
+
+static void a_tail_is_handed_over_also_from_rest(void **state)
+{
+    (void)state;
+    struct group_world w;
+    (void)fence_at_rest(&w);
+    assert_int_equal(GROUP_ASIDE, w.said);
+    assert_int_equal(5, w.aside_last);
+    assert_int_equal(3, w.aside_count);
+    say_number(&w, GROUP_KEPT, 4); /* of another batch: nothing is kept so far */
+    group_world_pass_ms(&w, 1000);
+    assert_int_equal(RECOVERY_FENCED, group_standing(w.group));
+    say_number(&w, GROUP_KEPT, 5);
+    group_world_pass_ms(&w, 1000);
+    assert_int_equal(RECOVERY_BLANK, group_standing(w.group));
+    group_world_deinit(&w);
+}
+
+static void a_blank_member_joins_again_by_a_snapshot(void **state)
+{
+    (void)state;
+    struct group_world w;
+    (void)fence_at_rest(&w);
+    say_number(&w, GROUP_KEPT, 5);
+    group_world_pass_ms(&w, 1000);
+    group_world_run(&w);
+    group_world_crash(&w);
+    group_world_open(&w);
+    assert_int_equal(RECOVERY_BLANK, group_standing(w.group));
+    group_world_append(&w, 3, 8, 0, 0, 1, 0); /* entries are of no use to it */
+    group_world_run(&w);
+    assert_int_equal(0, w.match);
+    group_world_snapshot(&w, 3, 8, 4, 8);
+    for (uint32_t i = 0; i < 4; i++) {
+        group_world_run(&w);
+        group_world_pass_ms(&w, 100);
+    }
+    assert_int_equal(RECOVERY_MEMBER, group_standing(w.group));
+    assert_int_equal(4, w.match);
+    group_world_crash(&w);
+    group_world_open(&w);
+    assert_int_equal(RECOVERY_MEMBER, group_standing(w.group));
+    assert_int_equal(4, machine_applied_index(group_machine(w.group)));
+    group_world_deinit(&w);
+}
+
+static void write_aside(struct buffer *body)
+{
+    struct arena arena;
+    struct group_ledger_entry entry = {
+        .reason = GROUP_LEDGER_FENCED, .node = 3, .term = 1, .index = 6, .payload = SLICE_LITERAL("an entry")};
+    arena_init(&arena);
+    struct machine_args words = group_ledger_words(&entry, &arena);
+    write_varint(body, 6);
+    write_varint(body, 1);
+    write_bytes(body, words.args[0]);
+    write_bytes(body, words.args[1]);
+    arena_deinit(&arena);
+}
+
+static void the_leader_keeps_a_tail_once(void **state)
+{
+    (void)state;
+    struct group_world w;
+    open_with_tail(&w);
+    struct recovery_order order = order_of(1, 1, 5);
+    assert_true(group_prepare_recovery(w.group, order.generation, now_of(&w)));
+    group_world_run(&w);
+    assert_true(group_recover(w.group, &order, now_of(&w)));
+    group_world_run(&w);
+    group_world_pass_ms(&w, 10 * 1000);
+    struct buffer body;
+    buffer_init(&body, 1024);
+    write_aside(&body);
+    w.hear_as = order.generation;
+    for (uint32_t i = 0; i < 3; i++) {
+        group_world_say(&w, 3, GROUP_ASIDE, buffer_slice(&body));
+        group_world_run(&w);
+    }
+    assert_int_equal(GROUP_KEPT, w.said);
+    assert_int_equal(1, machine_ledger_count(group_machine(w.group)));
+    buffer_deinit(&body);
+    group_world_deinit(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +336,9 @@ int main(void)
         cmocka_unit_test(prepared_stands_still_also_after_a_crash),
         cmocka_unit_test(the_start_leads_alone_and_keeps_its_tail),
         cmocka_unit_test(a_fenced_member_is_silent_for_ever),
+        cmocka_unit_test(a_tail_is_handed_over_also_from_rest),
+        cmocka_unit_test(a_blank_member_joins_again_by_a_snapshot),
+        cmocka_unit_test(the_leader_keeps_a_tail_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
