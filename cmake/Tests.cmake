@@ -132,7 +132,7 @@ endfunction()
 add_custom_target(planted)
 
 function(planted_variant bug)
-    set(core causality crdt contract storage mergeable ordered node sim)
+    set(core causality crdt contract storage mergeable ordered txn node sim)
     rooms_exist(ready ${core})
     set(main ${PROJECT_SOURCE_DIR}/tests/planted/main.c)
     if(NOT ready OR NOT EXISTS ${main})

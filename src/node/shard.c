@@ -305,9 +305,9 @@ void shard_free(struct shard *s)
     task__free_all(s);
     walk__free_all(s);
     call__free_all(s);
+    txn__free(s);
     catalog__free(s);
     ordered__free(s);
-    txn__free(s);
     log_free(s->log);
     store_free(s->store);
     memory_free(s->undurable);

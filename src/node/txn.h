@@ -82,9 +82,10 @@ struct txns {             /* a shard's part */
     uint32_t *free;       /* indexes */
     uint32_t made, count; /* of `all`: used at some time; now */
     uint64_t sequence;
-    uint64_t wake_ns;    /* may be too early */
-    uint64_t look_ns;    /* at the groups */
-    struct buffer entry; /* scratch */
+    uint64_t wake_ns;          /* may be too early */
+    uint64_t look_ns;          /* at the groups */
+    uint32_t recoveries_count; /* groups with a recovery */
+    struct buffer entry;       /* scratch */
 };
 
 void txn__init(struct shard *s);

@@ -19,6 +19,7 @@ void txn__init(struct shard *s)
 void txn__free(struct shard *s)
 {
     struct txns *x = &s->txns;
+    for (uint32_t i = 0; i < s->ordered.slots_count; i++) txn__drop(s->ordered.slots[i]);
     for (uint32_t i = 0; i < x->made; i++) {
         if (x->all[i].handle) txn_free(x->all[i].txn);
     }

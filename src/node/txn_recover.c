@@ -26,6 +26,7 @@ static void make(struct partition_slot *slot)
                                      .send = send};
     slot->recovery = memory_alloc(sizeof *slot->recovery);
     recovery_init(slot->recovery, &config);
+    slot->shard->txns.recoveries_count++;
 }
 
 void txn__drop(struct partition_slot *slot)
@@ -34,6 +35,7 @@ void txn__drop(struct partition_slot *slot)
     recovery_deinit(slot->recovery);
     memory_free(slot->recovery);
     slot->recovery = NULL;
+    slot->shard->txns.recoveries_count--;
 }
 
 static void fetched(void *user, enum status status)
@@ -59,15 +61,17 @@ void txn__look_at_groups(struct shard *s)
 {
     for (uint32_t i = 0; i < s->ordered.slots_count; i++) {
         struct partition_slot *slot = s->ordered.slots[i];
-        if (!group_is_leader(slot->group))
+        bool has_some = machine_transactions_count(group_machine(slot->group)) > 0;
+        if (!has_some || !group_is_leader(slot->group))
             txn__drop(slot);
-        else if (machine_transactions_count(group_machine(slot->group)) > 0)
+        else
             look_at(slot);
     }
 }
 
 void txn__tick_groups(struct shard *s)
 {
+    if (s->txns.recoveries_count == 0) return;
     for (uint32_t i = 0; i < s->ordered.slots_count; i++) {
         struct partition_slot *slot = s->ordered.slots[i];
         if (slot->recovery) recovery_tick(slot->recovery, s->now.mono_ns);
@@ -77,6 +81,7 @@ void txn__tick_groups(struct shard *s)
 uint64_t txn__groups_wake(const struct shard *s)
 {
     uint64_t wake_ns = UINT64_MAX;
+    if (s->txns.recoveries_count == 0) return wake_ns;
     for (uint32_t i = 0; i < s->ordered.slots_count; i++) {
         const struct partition_slot *slot = s->ordered.slots[i];
         if (!slot->recovery) continue;
