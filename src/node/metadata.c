@@ -40,7 +40,7 @@ static bool is_member(const struct shard *s)
 
 bool metadata__waits(const struct shard *s)
 {
-    return is_member(s) && s->metadata.founders_count == 0 && !s->metadata.is_stranger;
+    return is_member(s) && s->metadata.founders_count == 0;
 }
 
 /* ---- founders as bytes ---- */
@@ -70,10 +70,20 @@ static bool read_founders(struct reader *r, struct founder out[PLAN_META_VOTERS_
 
 /* ---- founding ---- */
 
-/* The group is here from now on. While opening it is started later, with all others. */
+static bool is_founder(const struct shard *s)
+{
+    const struct metadata *m = &s->metadata;
+    for (uint32_t i = 0; i < m->founders_count; i++) {
+        const struct founder *f = &m->founders[i];
+        if (f->number == shard__self(s)->number && f->folder_id == s->config.folder_id) return true;
+    }
+    return false;
+}
+
+/* The group is here from now on; F2. While opening it is started later, with all others. */
 static void take_part(struct shard *s)
 {
-    enum status status = ordered__open(metadata__slot(s), false);
+    enum status status = ordered__open(metadata__slot(s), !is_founder(s));
     if (status != STATUS_OK && !s->opening) PANIC("the metadata group can't be opened: %s", status_name(status));
     if (status != STATUS_OK) s->open_status = status;
 }
@@ -91,7 +101,7 @@ static void found(struct shard *s, const struct founder *founders, uint8_t count
         m->founders_count = count;
         catalog__save_founding(s, buffer_slice(&bytes));
         take_part(s);
-        shard__log(s, 'I', "metadata-founded", "members=%u", (unsigned)count);
+        shard__log(s, 'I', "metadata-founded", "members=%u joins=%d", (unsigned)count, !is_founder(s));
     }
     buffer_deinit(&bytes);
 }
@@ -120,21 +130,6 @@ void metadata__write_greeting(const struct shard *s, struct buffer *out)
     write_founders(out, s->metadata.founders, s->metadata.founders_count);
 }
 
-static void on_founded(struct shard *s, const struct founder *founders, uint8_t count, uint8_t node)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        bool is_us = founders[i].number == shard__self(s)->number && founders[i].folder_id == s->config.folder_id;
-        if (!is_us) continue;
-        found(s, founders, count);
-        return;
-    }
-    s->metadata.is_stranger = true;
-    shard__log(s, 'E', "metadata-stranger",
-               "told_by=%s: the metadata group was founded with another data folder of this node; it goes on without "
-               "this one",
-               shard__topology(s)->nodes[node].id);
-}
-
 bool metadata__on_greeting(struct shard *s, uint8_t node, struct reader *r)
 {
     struct founder founders[PLAN_META_VOTERS_MAX];
@@ -145,7 +140,7 @@ bool metadata__on_greeting(struct shard *s, uint8_t node, struct reader *r)
     s->peers[node].is_blank = count == 0;
     if (!metadata__waits(s)) return true;
     if (count) {
-        on_founded(s, founders, count, node);
+        found(s, founders, count);
     } else {
         try_to_found(s);
     }

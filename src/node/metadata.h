@@ -7,11 +7,11 @@
  * Before it can decide, it is founded: once, when each of its members has told every other one that it is new.
  *
  *   blank ── all other members are blank ──▶ founded ◀── a founder says that this very folder is one ── blank
- *   blank ── a founder knows another folder under our name ──▶ stranger
+ *   blank ── a founder knows another folder under our name ──▶ founded, and joins
  *
  * F1  Who was founded remembers it with the folder ids of all founders, ahead of the group's first record in the log.
- * F2  A stranger (its disk was lost, or its folder) has forgotten its votes and entries: it takes no part, since what
- *     it said before would be taken back. The group goes on without it.
+ * F2  Whose disk was lost, or folder, has forgotten its votes and entries: it is in no founder's place, and takes no
+ *     part before the others have told it where they stand (ordered/raft_join.c).
  */
 #ifndef MERIDIAN_NODE_METADATA_H
 #define MERIDIAN_NODE_METADATA_H
@@ -34,10 +34,9 @@ struct metadata {
     struct founder founders[PLAN_META_VOTERS_MAX];
     uint8_t founders_count; /* 0: not founded, as far as this node knows */
     uint64_t record_lsn;    /* the newest founding record in the log */
-    bool is_stranger;
-    uint64_t seen_index;  /* the applied index at the last look */
-    uint64_t taken_index; /* the catalog includes what was applied up to here */
-    bool fetching;        /* a cold item is on its way */
+    uint64_t seen_index;    /* the applied index at the last look */
+    uint64_t taken_index;   /* the catalog includes what was applied up to here */
+    bool fetching;          /* a cold item is on its way */
 };
 
 enum { LOG_FOUNDING = 0x81 }; /* log record kind, table 0: the founders */

@@ -35,6 +35,7 @@ static void show_group(void *user, struct group *group)
     const struct showing *showing = user;
     const struct raft *raft = group_raft(group);
     uint64_t configured_at;
+    if (raft_is_joining(raft)) return; /* it says nothing yet */
     struct raft_sight sight = {
         .table = group_table(group),
         .partition = group_partition(group),
@@ -104,31 +105,50 @@ static bool same_group(const struct group *a, const struct group *b)
     return group_table(a) == group_table(b) && group_partition(a) == group_partition(b);
 }
 
-bool node_has_groups(struct world *w, uint8_t node)
+static uint32_t voters_of(const struct raft *raft)
 {
-    struct seen_groups s = {.items = memory_alloc(GROUPS_SEEN_MAX * sizeof *s.items)};
-    bool any = false;
-    see_node(w, node, &s);
-    for (uint32_t i = 0; i < s.count; i++) any = any || group_table(s.items[i].group) != TABLE_ID_META;
+    uint64_t configured_at;
+    const struct raft_configuration *c = raft_configuration(raft, &configured_at);
+    uint32_t voters = 0;
+    for (uint32_t i = 0; i < c->now.members_count; i++) voters += c->now.members[i].kind == RAFT_VOTER;
+    return c->joint ? 0 : voters;
+}
+
+/* One group of which items[index] is a member. */
+static bool can_spare(const struct seen_groups *s, uint32_t index, const bool lost[TOPOLOGY_NODES_MAX])
+{
+    const struct raft *mine = group_raft(s->items[index].group);
+    uint64_t last = 0, configured_at;
+    uint32_t members = 0;
+    for (uint32_t i = 0; i < s->count; i++) {
+        const struct raft *raft = group_raft(s->items[i].group);
+        if (!same_group(s->items[i].group, s->items[index].group)) continue;
+        if (raft_is_joining(raft) || voters_of(raft) < 2) return false; /* nobody else could give it the state */
+        if (raft_last_index(raft) > last) last = raft_last_index(raft);
+        members++;
+    }
+    for (uint32_t i = 0; i < s->count; i++) {
+        if (!same_group(s->items[i].group, s->items[index].group) || !lost[s->items[i].node]) continue;
+        if (last == 0 || raft_durable_index(group_raft(s->items[i].group)) < last) return false;
+    }
+    return members == raft_configuration(mine, &configured_at)->now.members_count;
+}
+
+bool groups_can_spare(struct world *w, uint8_t node, const bool lost[TOPOLOGY_NODES_MAX])
+{
+    struct seen_groups s = all_groups(w);
+    bool can = true;
+    for (uint32_t i = 0; i < s.count && can; i++) {
+        if (s.items[i].node == node) can = can_spare(&s, i, lost);
+    }
     memory_free(s.items);
-    return any;
+    return can;
 }
 
 /* ---- settled ---- */
 
-/* Too few members of the metadata group have kept their folders: it will decide nothing any more, and says so. */
-static bool is_bereft(const struct seen_groups *s, uint32_t index)
-{
-    uint64_t configured_at;
-    uint32_t members = raft_configuration(group_raft(s->items[index].group), &configured_at)->now.members_count,
-             left = 0;
-    for (uint32_t i = 0; i < s->count; i++) left += same_group(s->items[i].group, s->items[index].group);
-    return group_table(s->items[index].group) == TABLE_ID_META && left * 2 <= members;
-}
-
 static bool member_is_settled(const struct seen_groups *s, uint32_t index, char out_why[CONVERGENCE_WHY_BYTES])
 {
-    if (is_bereft(s, index)) return true;
     const struct raft *mine = group_raft(s->items[index].group), *leader = NULL;
     for (uint32_t i = 0; i < s->count; i++) {
         const struct raft *other = group_raft(s->items[i].group);

@@ -2,6 +2,7 @@
 #ifndef MERIDIAN_SIM_CHECKER_GROUPS_H
 #define MERIDIAN_SIM_CHECKER_GROUPS_H
 
+#include "contract/topology.h"
 #include "sim/checker_raft.h"
 
 /* Show every group of the shard to the watch; `starts`: it was just opened. */
@@ -12,8 +13,8 @@ void watch_groups(struct raft_watch *watch, const struct world *w, uint8_t node,
 bool groups_are_settled(struct world *w, char out_why[CONVERGENCE_WHY_BYTES]);
 /* All members of a group that hold its state hold the same, byte for byte. Only once the groups are settled. */
 void check_states_equal(struct world *w, struct verdict *v);
-/* Does this node hold a member of any group? */
-/* Of tables: the metadata group keeps out who has lost its folder. */
-bool node_has_groups(struct world *w, uint8_t node);
+/* May this node lose its disk? All members of its groups run, none of them joins, and `lost`, those that lost theirs
+ * before, have everything again: else two have forgotten the same entry. */
+bool groups_can_spare(struct world *w, uint8_t node, const bool lost[TOPOLOGY_NODES_MAX]);
 
 #endif

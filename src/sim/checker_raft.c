@@ -20,6 +20,7 @@ struct watched_member {
     uint64_t base, commit;
     uint64_t checked, checked_term; /* its log is in the entries up to here */
     uint64_t durable, durable_term;
+    bool was_wiped; /* until it is seen again */
 };
 
 struct reign {
@@ -143,6 +144,11 @@ static struct watched_entry *need_entry(struct raft_watch *w, uint64_t group, ui
 static uint64_t term_at(const struct raft_sight *s, uint64_t index)
 {
     return index >= s->base && index <= s->last ? s->term_at(s->log, index) : 0;
+}
+
+void raft_watch_forget(struct raft_watch *w, uint16_t node)
+{
+    for (uint32_t i = 0; i < w->groups_count; i++) need_member(&w->groups[i], node)->was_wiped = true;
 }
 
 uint64_t raft_watch_committed(const struct raft_watch *w, uint64_t table, uint16_t partition)
@@ -341,6 +347,7 @@ void raft_watch_see(struct raft_watch *w, const struct raft_sight *sight, struct
     look.group = need_group(w, sight->table, sight->partition);
     look.group_number = (uint64_t)(look.group - w->groups);
     look.member = need_member(look.group, sight->node);
+    if (look.member->was_wiped) *look.member = (struct watched_member){.node = sight->node};
     if (sight->starts) check_start(&look);
     see_log(&look);
     see_disk(&look);

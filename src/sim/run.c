@@ -26,6 +26,7 @@ struct run {
     struct ordered_workload *ordered_load; /* NULL: the plan has no ordered tables */
     struct raft_watch *watch;
     struct run_report *report;
+    bool lost[TOPOLOGY_NODES_MAX]; /* whose disk was wiped */
     char waits_for[CONVERGENCE_WHY_BYTES];
 };
 
@@ -111,7 +112,7 @@ static void check_mine(void *user, struct replica *mine)
 static bool is_covered(struct run *run, uint8_t node)
 {
     if (!world_node_is_running(run->world, node)) return false;
-    if (node_has_groups(run->world, node)) return false; /* who forgot its votes is a new member, to be added */
+    if (!groups_can_spare(run->world, node, run->lost)) return false;
     struct coverage c = {.run = run, .node = node, .covered = true};
     for (uint8_t k = 0; k < world_node_shards(run->world, node); k++) {
         shard_visit_replicas(world_shard(run->world, node, k), check_mine, &c);
@@ -140,6 +141,8 @@ static void begin_fault(void *user, uint64_t index)
         if (!is_covered(run, f->a)) return;
         crash(run, f->a);
         world_node_wipe(run->world, f->a);
+        raft_watch_forget(run->watch, world_topology(run->world)->nodes[f->a].number);
+        run->lost[f->a] = true;
         return;
     case PLAN_SKEW: world_node_skew(run->world, f->a, f->skew_ms); return;
     case PLAN_STALL:
