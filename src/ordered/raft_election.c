@@ -111,6 +111,11 @@ static void ask_for_votes(struct raft *r, enum raft_kind kind, uint64_t term, bo
     }
 }
 
+static bool own_vote_is_durable(const struct raft *r)
+{
+    return !r->hard_changed && r->hard_write <= r->write_durable;
+}
+
 /* 1 for who granted, for raft_quorum_majority(). Our own vote counts when it is durable; a pre-vote promises nothing.
  */
 static uint64_t granted_by(const void *user, uint16_t node)
@@ -118,7 +123,7 @@ static uint64_t granted_by(const void *user, uint16_t node)
     const struct raft *r = user;
     if (node == r->config.node) {
         if (r->role == RAFT_PRE_CANDIDATE) return 1;
-        return !r->hard_changed && r->hard_write <= r->write_durable;
+        return own_vote_is_durable(r);
     }
     for (uint32_t i = 0; i < r->peers_count; i++) {
         if (r->peers[i].node == node) return r->peers[i].has_granted;
@@ -260,6 +265,10 @@ void raft__on_vote_reply(struct raft *r, uint16_t from, const struct raft_letter
     struct raft_peer *peer = raft__peer(r, from);
     ASSERT(peer);
     if (peer->has_voted) return;
+    if (m->kind == KIND_VOTE_REPLY && !own_vote_is_durable(r)) { /* our question has not left yet */
+        r->counters.messages_refused[RAFT_REFUSED_FUTURE]++;
+        return;
+    }
     peer->has_voted = true;
     peer->has_granted = m->granted;
     if (m->granted) count_votes(r);
