@@ -42,8 +42,8 @@ class Lab(unittest.TestCase):
         self.play_on_real_processes("double-spend-five")
 
     def test_same_site_majority(self):
-        lost = {strategy["name"]: strategy["lost"] for strategy in self.play_on_real_processes("same-site-majority")}
-        self.assertEqual({"majority": 1, "regions": 0, "three": 0}, lost)
+        played = {s["name"]: (s["lost"], s["hidden"]) for s in self.play_on_real_processes("same-site-majority")}
+        self.assertEqual({"majority": (1, 0), "returns": (0, 1), "regions": (0, 0), "three": (0, 0)}, played)
 
     def test_lost_increment(self):
         self.play_on_real_processes("lost-increment")
