@@ -176,6 +176,7 @@ void group_tick(struct group *g, struct group_now now)
     if (g->retry_ns && now.mono_ns >= g->retry_ns) g->retry_ns = 0;
     group__install_step(g);
     group__aside_step(g);
+    group__rejoin_step(g);
     compact(g);
     propose_expiry(g);
     group__pump(g);
@@ -196,6 +197,7 @@ uint64_t group_next_deadline_ns(const struct group *g)
     if (expiry_ns < at_ns) at_ns = expiry_ns;
     if (g->retry_ns && g->retry_ns < at_ns) at_ns = g->retry_ns;
     if (group__aside_deadline_ns(g) < at_ns) at_ns = group__aside_deadline_ns(g);
+    if (group__rejoin_deadline_ns(g) < at_ns) at_ns = group__rejoin_deadline_ns(g);
     uint64_t poll_ns = g->ticked_ns + INSTALL_POLL_MS * MS_NS; /* messages that come often do not put it off */
     if ((g->installing || !list_is_empty(&g->loads)) && poll_ns < at_ns) at_ns = poll_ns;
     return at_ns;

@@ -127,6 +127,8 @@ uint64_t group_time_ms(const struct group *g, struct group_now now); /* for the 
 /* ---- recovery without a majority (S7): by the operator's word alone ---- */
 void group_position(const struct group *g, struct recovery_position *out);
 enum recovery_standing group_standing(const struct group *g);
+/* It was recovered, and does not run with the members and the rule of its contract so far. */
+bool group_is_degraded(const struct group *g);
 /* Stand still for this generation: no vote, no acknowledgement, no read until the order comes. What waits ends as LOST
  * or NOT_LEADER. False: not one that could take part (a newer generation is known, it is fenced, or a snapshot is being
  * installed). Its position counts once the log is durable up to its last lsn. */

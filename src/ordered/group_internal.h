@@ -7,6 +7,7 @@
  *   group_load.c      entries that left memory, read back from the log
  *   group_snapshot.c  the state, sent and received
  *   group_recover.c   generations: who takes part since a majority was lost
+ *   group_rejoin.c    back to the members of the contract
  *   group_aside.c     what a fenced member alone held, on its way to the ledger
  */
 #ifndef MERIDIAN_ORDERED_GROUP_INTERNAL_H
@@ -84,6 +85,8 @@ struct group {
     struct buffer envelope; /* scratch */
     uint64_t rejoined_lsn;  /* the record by which a blank member became one of the group */
 
+    uint64_t rejoin_ns; /* when to look at it again */
+
     /* Fenced: what is being handed over. */
     uint64_t aside_next, aside_last; /* the first entry that is not kept; the last one of the batch under way, or 0 */
     uint64_t aside_ns;               /* when to send it again */
@@ -153,7 +156,7 @@ uint64_t group__log_reserved(struct group *g, enum group_log_kind kind, struct s
 void group__lose_all(struct group *g); /* whoever waits */
 
 /* group_recover.c */
-enum group_message { GROUP_RAFT = 1, GROUP_PROBE, GROUP_NOTICE, GROUP_ASIDE, GROUP_KEPT };
+enum group_message { GROUP_RAFT = 1, GROUP_PROBE, GROUP_NOTICE, GROUP_ASIDE, GROUP_KEPT, GROUP_BACK };
 void group__say(struct group *g, uint16_t node, enum group_message what, struct slice body);
 void group__send_letter(struct group *g, uint16_t node, struct slice letter); /* raft's */
 MUST_USE enum status group__receive(struct group *g, uint16_t node, struct slice bytes);
@@ -168,6 +171,11 @@ uint64_t group__aside_deadline_ns(const struct group *g);
 void group__aside_loaded(struct group *g, const struct raft_entry *entries, uint32_t count);
 MUST_USE enum status group__on_aside(struct group *g, uint16_t node, struct slice body);
 MUST_USE enum status group__on_kept(struct group *g, struct slice body);
+
+/* group_rejoin.c */
+void group__rejoin_step(struct group *g);
+uint64_t group__rejoin_deadline_ns(const struct group *g);
+void group__on_ready(struct group *g, uint16_t node);
 
 /* group_replay.c */
 void group__restart_raft(struct group *g); /* of a blank member */

@@ -6,6 +6,7 @@
  *     PROBE   nothing: who knows the order of a newer generation, or of this one, answers with it
  *     NOTICE  the order
  *     ASIDE, KEPT  group_aside.c
+ *     BACK    group_rejoin.c
  *
  * F1  Raft hears only letters of its own generation; what comes from an older one is answered with the order.
  * F2  A generation and a standing are in the log before anything that rests on them: they stand in the same batch as,
@@ -209,6 +210,8 @@ enum status group__receive(struct group *g, uint16_t node, struct slice bytes)
         return group__on_aside(g, node, body);
     } else if (what == GROUP_KEPT) {
         return group__on_kept(g, body);
+    } else if (what == GROUP_BACK) {
+        group__on_ready(g, node);
     } else {
         return STATUS_MALFORMED;
     }

@@ -66,7 +66,23 @@ class RecoverTest(cluster.TestCase):
             self.assertEqual("OK", eu.call("SET", key, "eu alone"))
         self.assertEqual("OK", eu.call("TABLE", "CREATE", "alone"))  # the metadata group goes on as well
         self.us_returns(made)
+        self.us_is_a_majority_again(made)
         self.what_us_had_is_in_the_ledger(made)
+
+    def us_is_a_majority_again(self, made):
+        """Blank, they are taken in again, and the contract's set is restored: without eu there is a majority."""
+        def without_eu():
+            made["eu-1"].pause()
+            try:
+                deadline = time.monotonic() + 6
+                while time.monotonic() < deadline:
+                    if all(made["us-1"].ask("SET", key, "again") == "OK" for key in KEYS):
+                        return True
+                return False
+            finally:
+                made["eu-1"].resume()
+        time.sleep(3)
+        cluster.wait_until(without_eu, "us is a majority again", seconds=25)
 
     def what_us_had_is_in_the_ledger(self, made):
         eu = made["eu-1"]
