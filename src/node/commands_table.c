@@ -20,6 +20,17 @@ static void write_pair(struct buffer *b, const char *name, const char *value)
     resp_write_bulk(b, slice_of_string(value));
 }
 
+/* As far as this shard's groups know: one was recovered, and does not run as the contract says so far. */
+static bool is_degraded(const struct table_slot *table)
+{
+    if (table->state != TABLE_LIVE) return false;
+    for (uint16_t p = 0; p < table->table.contract.partitions; p++) {
+        const struct group *group = table->partitions[p].group;
+        if (group && group_is_degraded(group)) return true;
+    }
+    return false;
+}
+
 static void write_table(struct request *request, const struct table_slot *table)
 {
     static const char *const states[] = {
@@ -56,7 +67,7 @@ static void write_table(struct request *request, const struct table_slot *table)
     resp_write_bulk(b, buffer_slice(&text));
     resp_write_bulk(b, SLICE_LITERAL("partitions"));
     resp_write_integer(b, c->partitions);
-    write_pair(b, "state", states[table->state]);
+    write_pair(b, "state", is_degraded(table) ? "degraded" : states[table->state]);
     buffer_deinit(&text);
 }
 

@@ -60,6 +60,7 @@ class RecoverTest(cluster.TestCase):
         report = report_of(eu.call("TOPOLOGY", "RECOVER", "LOST", "us-1", "us-2", "CONFIRM"))
         self.assertEqual("recovered", report["state"])
         self.assertEqual({"recovered"}, {group["state"] for group in report["groups"]})
+        self.assertEqual("degraded", as_map(eu.call("TABLE", "SHOW", "accounts"))["state"])
         for key in KEYS:
             cluster.wait_until(lambda k=key: eu.call("GET", k) == "before", "eu serves what it has")
         for key in KEYS:
@@ -81,7 +82,8 @@ class RecoverTest(cluster.TestCase):
                 return False
             finally:
                 made["eu-1"].resume()
-        time.sleep(3)
+        cluster.wait_until(lambda: as_map(made["eu-1"].call("TABLE", "SHOW", "accounts"))["state"] == "live",
+                           "the contract's own replicas are back")
         cluster.wait_until(without_eu, "us is a majority again", seconds=25)
 
     def what_us_had_is_in_the_ledger(self, made):
