@@ -16,7 +16,10 @@ struct causal_context {
 
 void causal_context_init(struct causal_context *c);
 void causal_context_deinit(struct causal_context *c);
+
+/* Append the text form. Of more dots than CONTEXT_TEXT_BYTES_MAX can hold it makes a text that decoding refuses. */
 void causal_context_encode(const struct causal_context *c, struct buffer *out_text);
+
 /* Returns STATUS_OK, STATUS_MALFORMED (not a context, or damaged), STATUS_VERSION, STATUS_LIMIT. */
 MUST_USE enum status causal_context_decode(struct slice text, struct causal_context *out);
 

@@ -34,13 +34,15 @@ static inline bool dot_equal(struct dot a, struct dot b)
     return a.replica == b.replica && a.counter == b.counter;
 }
 
-int dot_compare(struct dot a, struct dot b); /* by replica, then counter */
-void dot_write(struct buffer *b, struct dot d);
-struct dot dot_read(struct reader *r);
+int dot_compare(struct dot a, struct dot b);    /* by replica, then counter */
+void dot_write(struct buffer *b, struct dot d); /* two varints: replica, counter */
+struct dot dot_read(struct reader *r); /* not checked: any two numbers; see dot_is_issuable() in crdt/write.h */
 
 enum { DOT_TEXT_BYTES = 40 };
 /* "<replica in hex>:<counter>", the form in SIBLINGS and conflict ids. */
 void dot_format(struct dot d, char out[DOT_TEXT_BYTES]);
+
+/* What dot_format() writes; hex in lower case only. False, with `out_dot` untouched, for all other text. */
 bool dot_parse(struct slice text, struct dot *out_dot);
 
 #endif

@@ -29,7 +29,7 @@ static inline uint64_t stamp_of_ms(uint64_t ms)
 
 void hlc_init(struct hlc *h, uint64_t last);
 uint64_t hlc_next(struct hlc *h, uint64_t wall_ms); /* > last; logical overflow carries into the milliseconds */
-void hlc_observe(struct hlc *h, uint64_t stamp);
+void hlc_observe(struct hlc *h, uint64_t stamp);    /* later stamps exceed `stamp` (H2) */
 
 /* How far the stamps run ahead of `wall_ms`, in milliseconds; 0 when they don't. */
 uint64_t hlc_lead_ms(const struct hlc *h, uint64_t wall_ms);

@@ -30,7 +30,9 @@ void stability_forget(struct stability *s, uint16_t node);
 /* Our own clock advanced: promote pending reports that are now confirmed. Returns true if the stable vector grew. */
 bool stability_on_advance(struct stability *s, const struct vv *own);
 
+/* True when every member is known to have `d`: nothing that is still to come can be concurrent to it. */
 bool stability_is_stable(const struct stability *s, struct dot d);
+
 const struct vv *stability_vector(const struct stability *s); /* pointwise minimum of the confirmed reports */
 
 #endif

@@ -13,12 +13,12 @@ enum { VARINT_BYTES_MAX = 10 };
 size_t varint_encode(uint8_t out[VARINT_BYTES_MAX], uint64_t value); /* returns the bytes used */
 size_t varint_bytes(uint64_t value);                                 /* what varint_encode() would use */
 
-void write_varint(struct buffer *b, uint64_t value);
-void write_zigzag(struct buffer *b, int64_t value); /* a varint, small for numbers near zero of either sign */
-void write_u8(struct buffer *b, uint8_t value);
-void write_u32(struct buffer *b, uint32_t value);   /* little endian, fixed */
-void write_u64(struct buffer *b, uint64_t value);   /* little endian, fixed */
-void write_bytes(struct buffer *b, struct slice s); /* varint length, then the bytes */
+void write_varint(struct buffer *b, uint64_t value); /* 1 to VARINT_BYTES_MAX bytes */
+void write_zigzag(struct buffer *b, int64_t value);  /* a varint, small for numbers near zero of either sign */
+void write_u8(struct buffer *b, uint8_t value);      /* one byte */
+void write_u32(struct buffer *b, uint32_t value);    /* little endian, fixed */
+void write_u64(struct buffer *b, uint64_t value);    /* little endian, fixed */
+void write_bytes(struct buffer *b, struct slice s);  /* varint length, then the bytes */
 
 struct reader {
     const uint8_t *at;
@@ -26,10 +26,10 @@ struct reader {
     bool failed;
 };
 
-struct reader reader_of(struct slice s); /* borrows the bytes; so does every slice that is read */
-int64_t read_zigzag(struct reader *r);
-uint32_t read_u32(struct reader *r);
-uint64_t read_u64(struct reader *r);
+struct reader reader_of(struct slice s);                  /* borrows the bytes; so does every slice that is read */
+int64_t read_zigzag(struct reader *r);                    /* what write_zigzag() wrote */
+uint32_t read_u32(struct reader *r);                      /* little endian, fixed */
+uint64_t read_u64(struct reader *r);                      /* little endian, fixed */
 struct slice read_bytes(struct reader *r);                /* a varint length, then the bytes */
 struct slice read_exact(struct reader *r, size_t length); /* a length known otherwise */
 
