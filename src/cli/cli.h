@@ -11,11 +11,11 @@ enum { CLI_FILE_BYTES_MAX = 1024 * 1024 };
 
 int cli_server(int argc, char **argv); /* one node of a cluster */
 int cli_up(int argc, char **argv);     /* a three-region cluster on this machine */
-int cli_down(int argc, char **argv);
-int cli_status(int argc, char **argv);
-int cli_plan(int argc, char **argv); /* judge a configuration's tables */
-int cli_lab(int argc, char **argv);  /* play incidents */
-int cli_sim(int argc, char **argv);  /* run seeds of the simulator */
+int cli_down(int argc, char **argv);   /* stop that cluster; --wipe: with its data */
+int cli_status(int argc, char **argv); /* a line for each of its nodes */
+int cli_plan(int argc, char **argv);   /* judge a configuration's tables */
+int cli_lab(int argc, char **argv);    /* play incidents */
+int cli_sim(int argc, char **argv);    /* run seeds of the simulator */
 
 /* Read a whole file. On failure the status and, in `out_error`, "PATH: reason". */
 MUST_USE enum status cli_read_file(const char *path, struct buffer *out, struct buffer *out_error);

@@ -19,7 +19,10 @@ void plan_print_legend(const struct plan_style *style, struct buffer *out); /* w
 
 struct plan_json; /* a list of verdicts that grows */
 struct plan_json *plan_json_new(void);
+
+/* Add a verdict under its name, of a table (else of a group of tables). `p` is only read. */
 void plan_json_add(struct plan_json *json, const char *name, bool is_table, const struct plan *p);
+
 void plan_json_finish(struct plan_json *json, struct buffer *out); /* appends the text and frees the list */
 
 #endif

@@ -28,8 +28,11 @@ void cell_observe(struct change *c, const struct place *at, struct cell *cell);
 void cell_reset(struct cell *cell, const struct counter_base *base, struct dot reset, uint64_t reset_stamp);
 /* Add the write's own value; a second one of the same write takes the first one's place. */
 void cell_put(struct cell *cell, struct register_value owned_value);
+
+/* Raise the entry that the increment names to its new totals; the increment before it counts as replaced. */
 void cell_increment(struct change *c, const struct place *at, struct cell *cell, struct dot dot, uint64_t stamp,
                     const struct body_increment *increment);
+
 /* After any change of the values, or of the deletes: drop LWW losers, refresh what is hidden and ledgered. */
 void cell_settle(struct change *c, const struct place *at, struct cell *cell);
 
@@ -63,7 +66,9 @@ struct cell_view {
     counter_sum sum;
 };
 
+/* What a reader sees of the cell now, once the deletes in effect have hidden their part. All of `out` is written. */
 void cell_look(const struct deletes *deletes, const struct place *at, const struct cell *cell, struct cell_view *out);
+
 static inline bool cell_view_is_present(const struct cell_view *view)
 {
     return view->readable > 0 || view->has_sum;
@@ -84,9 +89,11 @@ void cell_observe_shown(const struct deletes *deletes, const struct place *at, c
 uint32_t cell_bases(const struct deletes *deletes, const struct place *at, const struct cell *cell,
                     struct counter_base *out);
 
+/* The values, then the counter entries. Reading fills an empty cell; false, with the cell empty again, when the bytes
+ * break an invariant of either. */
 void cell_write(struct buffer *b, const struct cell *cell);
 bool cell_read_encoded(struct reader *r, struct cell *cell);
-size_t cell_bytes(const struct cell *cell);
-uint64_t cell_stamp_max(const struct cell *cell);
+size_t cell_bytes(const struct cell *cell);       /* heap bytes */
+uint64_t cell_stamp_max(const struct cell *cell); /* the greatest stamp of a value or an entry; 0 when empty */
 
 #endif

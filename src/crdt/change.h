@@ -36,17 +36,24 @@ static inline const struct slice *place_column(const struct place *at)
 void change_find_suspects(struct change *c);
 void change_deinit(struct change *c);
 
+/* One event for the ledger. `v` goes out of sight without having been observed, or comes back, or is covered after
+ * all; `winner` is what it lost to, none if unknown. `change_gone` tells the accounting alone: REPLACED or EXPIRED. */
 void change_ledgered(struct change *c, const struct place *at, const struct register_value *v,
                      enum ledger_reason reason, struct dot winner);
 void change_withdrawn(struct change *c, const struct place *at, const struct register_value *v);
 void change_gone(struct change *c, enum object_event_type type, const struct place *at, struct dot dot);
+
 /* Withdraw the ledger entries of this column (no data: of none) that the write observed; and all entries of all dots
  * that a delete observed. To be called once all is settled: entries of what the object itself holds are withdrawn with
  * the events of their values, and what is withdrawn twice counts the first time. */
 void change_withdraw_observed(struct change *c, struct slice column);
 void change_withdraw_all(struct change *c, const struct dot_set *observed);
+
+/* The same for a delete as a whole: it was defeated by `winner` (none if unknown), or is resolved after all. */
 void change_delete_ledgered(struct change *c, const struct delete_record *x, struct dot winner);
 void change_delete_withdrawn(struct change *c, const struct delete_record *x);
+
+/* Tells if the key's being in conflict differs before and after. */
 void change_conflict(struct change *c, bool before, bool after);
 
 #endif

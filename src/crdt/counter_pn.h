@@ -58,6 +58,7 @@ void counter_pn_remove(struct counter_pn *c, uint32_t index);
 /* To what a reader may be shown: sums beyond 64 bits saturate. */
 int64_t counter_sum_clamp(counter_sum sum);
 
+/* The entries in the order of their births; reading fills an empty counter. */
 void counter_pn_write(struct buffer *b, const struct counter_pn *c);
 bool counter_pn_read(struct reader *r, struct counter_pn *c); /* false, empty, when C1..C3 or the order are broken */
 

@@ -75,7 +75,9 @@ void deletes_deinit(struct deletes *d);
 struct delete_record *deletes_find(const struct deletes *d, struct dot dot); /* NULL when absent */
 /* Adds an empty record, which must not be there yet. Moves the others. */
 struct delete_record *deletes_add(struct deletes *d, struct dot dot);
-void deletes_remove(struct deletes *d, uint32_t index);
+void deletes_remove(struct deletes *d, uint32_t index); /* and releases what it holds */
+
+/* One more observed total of a counter entry; a column's name is copied. */
 void delete_record_add_base(struct delete_record *x, const struct counter_base *base);
 
 /* A write concurrent to `x`. */
@@ -90,7 +92,7 @@ struct delete_rival {
 /* What the rival means to a delete. Returns true if the delete changed. */
 bool delete_meet(struct delete_record *x, const struct delete_rival *rival);
 
-/* Does a delete in effect hide this dot of this part? *out_expired (may be NULL): the removal was an expiry. */
+/* Does a delete in effect hide this dot of this part? */
 bool deletes_hide(const struct deletes *d, enum object_part part, struct dot dot);
 /* As above, but only by having observed it: set members are never lost. */
 bool deletes_observed(const struct deletes *d, enum object_part part, struct dot dot);
@@ -109,6 +111,8 @@ bool deletes_name_entry(const struct deletes *d, const struct slice *column, str
 /* The union of the facts of two copies of one record (D1). */
 void delete_record_merge(struct delete_record *x, const struct delete_record *other);
 
+/* The records without what is derived, in the order of their dots. Reading fills an empty list; false, with the list
+ * empty, when the bytes are out of order or contradict themselves (D2). */
 void deletes_write(struct buffer *b, const struct deletes *d);
 bool deletes_read(struct reader *r, struct deletes *d);
 

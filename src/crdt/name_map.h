@@ -29,7 +29,7 @@ struct name_map {
 
 void name_map_init(struct name_map *m, uint32_t name_offset);
 void name_map_deinit(struct name_map *m); /* the items are the caller's to release first */
-struct named *name_map_find(const struct name_map *m, struct slice name);
+struct named *name_map_find(const struct name_map *m, struct slice name); /* NULL when absent */
 /* A zeroed item with this name, which must not be there yet. */
 struct named *name_map_add(struct name_map *m, struct slice name);
 void name_map_remove(struct name_map *m, struct named *item); /* and releases the item's memory */

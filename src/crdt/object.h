@@ -25,7 +25,11 @@ struct object;
 struct object *object_new(void);
 void object_free(struct object *o);          /* accepts NULL */
 size_t object_bytes(const struct object *o); /* heap bytes, for the store's budget */
+
+/* Append the state; equal objects have equal bytes (object.c). Losers of deletes that something has replaced since are
+ * forgotten on the way, which no reader can notice. */
 void object_encode(const struct object *o, struct buffer *out);
+
 /* Returns NULL when the bytes are damaged. */
 struct object *object_decode(struct slice bytes);
 

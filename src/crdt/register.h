@@ -52,21 +52,29 @@ static inline bool register_value_is_readable(const struct register_value *v)
     return !(v->flags & (VALUE_HIDDEN | VALUE_TOMBSTONE));
 }
 
+/* A value with a copy of the bytes; released by register_value_deinit() or by the register that takes it. */
 struct register_value register_value_make(struct dot dot, uint64_t stamp, uint64_t expire_at_ms, struct slice bytes,
                                           uint8_t flags);
+
 void register_value_deinit(struct register_value *v);
 /* Replace the contents in place, reusing the memory where the size allows. */
 void register_value_assign(struct register_value *v, struct dot dot, uint64_t stamp, uint64_t expire_at_ms,
                            struct slice bytes);
+
+/* Without the derived flags. */
 void register_value_write(struct buffer *b, const struct register_value *v);
+
 struct register_value register_value_read(struct reader *r); /* on failure nothing is allocated */
 
 void reg_deinit(struct reg *reg);
 struct register_value *reg_find(const struct reg *reg, struct dot dot); /* NULL when absent */
 /* Takes the value. The dot must not be there. Returns its index. */
 uint32_t reg_add(struct reg *reg, struct register_value owned_value);
-void reg_remove(struct reg *reg, uint32_t index);
+void reg_remove(struct reg *reg, uint32_t index); /* and releases the value */
+
+/* A count, then the values by dot. */
 void reg_write(struct buffer *b, const struct reg *reg);
+
 /* Fills an empty register. Returns false, with the register empty, when the bytes break R1. */
 bool reg_read(struct reader *r, struct reg *reg);
 

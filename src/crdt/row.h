@@ -27,9 +27,12 @@ struct row {
 };
 
 struct row *row_new(void);
-void row_free(struct row *row); /* accepts NULL */
-struct column *row_find(const struct row *row, struct slice name);
+void row_free(struct row *row);                                    /* accepts NULL */
+struct column *row_find(const struct row *row, struct slice name); /* NULL when absent */
+
+/* A new column is empty and counts nowhere until row_settle(). */
 struct column *row_find_or_add(struct row *row, struct slice name);
+
 static inline struct slice column_name(const struct row *row, const struct column *column)
 {
     return name_of(&row->columns, &column->named);

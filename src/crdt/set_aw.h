@@ -72,6 +72,8 @@ void set_aw_merge(struct change *c, struct set_aw *set, const struct vv *ours, c
 /* Remove what a stable delete in effect hides. */
 bool set_aw_remove_deleted(struct change *c, struct set_aw *set, const struct delete_record *x);
 
+/* The members in the order of their names, each with its adds. Reading fills an empty set; false when the bytes break
+ * A1 or the order: then the set may hold a part and is good for set_aw_free() only. */
 void set_aw_write(struct buffer *b, struct set_aw *set);
 bool set_aw_read(struct reader *r, struct set_aw *set);
 static inline size_t set_aw_bytes(const struct set_aw *set)

@@ -67,7 +67,9 @@ static inline bool write_covers(const struct write *w, struct dot d)
     return d.replica == w->dot.replica ? d.counter < w->dot.counter : vv_covers(&w->deps, d);
 }
 
+/* Append the write. Asserts what could not be sent: no kind, no dot. */
 void write_encode(const struct write *w, struct buffer *out);
+
 /* Decode and check everything, body included: what passes can be applied without further checks. Reuses w's memory. */
 MUST_USE enum status write_decode(struct slice bytes, struct write *w);
 
@@ -88,6 +90,8 @@ struct column_change {
     uint32_t bases_count;
 };
 
+/* Append the body of one kind, in the layout listed at enum write_kind. Counts, births and totals are the caller's to
+ * get right: write_decode() refuses what is not. Everything given is copied into `b`. */
 void write_body_set(struct buffer *b, struct slice value, uint64_t expire_at_ms, const struct counter_base *bases,
                     uint32_t bases_count);
 void write_body_increment(struct buffer *b, uint64_t birth, uint64_t positive, uint64_t negative);

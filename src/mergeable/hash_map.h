@@ -16,9 +16,12 @@ struct hash_map {
 
 void hash_map_init(struct hash_map *m);
 void hash_map_deinit(struct hash_map *m);
+
+/* False, `out_value` (may be NULL) untouched: absent. */
 bool hash_map_get(const struct hash_map *m, uint64_t hash, uint64_t *out_value);
-void hash_map_put(struct hash_map *m, uint64_t hash, uint64_t value);
-void hash_map_remove(struct hash_map *m, uint64_t hash); /* absent: nothing happens */
+
+void hash_map_put(struct hash_map *m, uint64_t hash, uint64_t value); /* new, or in place of the old value */
+void hash_map_remove(struct hash_map *m, uint64_t hash);              /* absent: nothing happens */
 /* In no particular order; `visit` must not change the map. */
 void hash_map_visit(const struct hash_map *m, void (*visit)(void *user, uint64_t hash, uint64_t value), void *user);
 

@@ -15,7 +15,10 @@ struct ledger_index {
 void ledger_index_init(struct ledger_index *x);
 void ledger_index_deinit(struct ledger_index *x);
 void ledger_index_add(struct ledger_index *x, const struct ledger_place *place); /* absent before */
+
+/* It must be there, found by its dot and column. Another place of the key may take its position. */
 void ledger_index_remove(struct ledger_index *x, const struct ledger_place *place);
+
 /* The places of one key, borrowed until the next change; *out_count 0 when there are none. */
 const struct ledger_place *ledger_index_of_key(const struct ledger_index *x, uint64_t key_hash, uint32_t *out_count);
 /* Call `visit` for each key hash in [first, last], in no particular order. */

@@ -41,15 +41,18 @@ struct clock_message {
 
 void clock_message_init(struct clock_message *m);
 void clock_message_deinit(struct clock_message *m);
-void clock_message_write(struct buffer *b, const struct clock_message *m);
+void clock_message_write(struct buffer *b, const struct clock_message *m); /* appends the body */
+
+/* `out` is initialised, and undefined but releasable unless STATUS_OK. STATUS_MALFORMED also for a flag that we don't
+ * know; STATUS_LIMIT for a clock of too many replicas or dots. */
 MUST_USE enum status clock_message_read(struct slice body, struct clock_message *out);
 
 struct copy_offer {
     uint64_t copy;      /* names the session; drawn by the source */
     struct vv snapshot; /* the source's durable clock when it began (S2) */
 };
-void copy_offer_write(struct buffer *b, uint64_t copy, const struct vv *snapshot);
-MUST_USE enum status copy_offer_read(struct slice body, struct copy_offer *out); /* out->snapshot is initialised */
+void copy_offer_write(struct buffer *b, uint64_t copy, const struct vv *snapshot); /* appends the body */
+MUST_USE enum status copy_offer_read(struct slice body, struct copy_offer *out);   /* out->snapshot is initialised */
 
 struct copy_pull {
     uint64_t copy;
@@ -59,8 +62,8 @@ struct copy_pull {
     uint64_t items; /* chunk builds on, so that the source keeps nothing that a restart could lose */
     bool again;     /* what was sent beyond is lost: send it again */
 };
-void copy_pull_write(struct buffer *b, const struct copy_pull *m);
-MUST_USE enum status copy_pull_read(struct slice body, struct copy_pull *out);
+void copy_pull_write(struct buffer *b, const struct copy_pull *m);             /* appends the body */
+MUST_USE enum status copy_pull_read(struct slice body, struct copy_pull *out); /* STATUS_OK, STATUS_MALFORMED */
 
 /* The head of a chunk; the groups follow it up to the end of the body: for each key hash that holds anything
  *   hash u64, count of keys, (key, state)…, count of ledger entries, (item key, entry)… */

@@ -22,7 +22,7 @@ struct range_clocks {
 
 void range_clocks_init(struct range_clocks *c);
 void range_clocks_deinit(struct range_clocks *c);
-bool range_clocks_is_empty(const struct range_clocks *c);
+bool range_clocks_is_empty(const struct range_clocks *c); /* nothing is ahead */
 /* The clock of the range that holds `hash`; NULL when nothing is ahead. */
 const struct vv *range_clocks_at(const struct range_clocks *c, uint64_t hash);
 /* The last hash of the range that holds `hash`: up to there the clock is the same. */
@@ -33,7 +33,11 @@ void range_clocks_join(struct range_clocks *c, uint64_t first, uint64_t last, co
 bool range_clocks_reach(const struct range_clocks *c, const struct vv *clock, const struct vv *applied);
 /* Once `applied` covers every range's clock the list has nothing to say: drop it. True if it is empty afterwards. */
 bool range_clocks_forget(struct range_clocks *c, const struct vv *applied);
+
+/* A count, then for each range its last hash and its clock. */
 void range_clocks_write(struct buffer *b, const struct range_clocks *c);
+
+/* STATUS_MALFORMED when short or when G1 is broken. What `out` held is released on STATUS_OK only. */
 MUST_USE enum status range_clocks_read(struct reader *r, struct range_clocks *out);
 
 #endif

@@ -57,7 +57,9 @@ size_t peers_room(const struct peers *p, uint8_t node); /* 0 when not up */
 /* Give the sockets what is due: once an iteration, after everything was sent. */
 void peers_flush(struct peers *p);
 
+/* The node's FAULT list changed: all of it, copied. A pause that begins or ends takes effect at once. */
 void peers_set_faults(struct peers *p, const struct fault *faults, uint32_t count);
+
 bool peers_is_paused(const struct peers *p);  /* FAULT PAUSE of this node: only control frames are handed in */
 int32_t peers_skew_ms(const struct peers *p); /* FAULT SKEW of this node */
 

@@ -24,7 +24,7 @@ struct disk_config {
 
 struct disk *disk_new(const struct disk_config *config);
 void disk_free(struct disk *disk);
-struct files_port disk_port(struct disk *disk);
+struct files_port disk_port(struct disk *disk); /* lives as long as the disk */
 
 /* The node crashes now: decide what of the work under way survives, drop the rest. Call before the shard is freed. */
 void disk_crash(struct disk *disk);

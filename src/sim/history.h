@@ -41,6 +41,8 @@ struct history {
 void history_init(struct history *h);
 void history_deinit(struct history *h);
 uint32_t history_invoke(struct history *h, const struct operation *operation); /* returns its index */
+
+/* Once for each operation. With OPERATION_UNKNOWN it still counts as never returned. */
 void history_return(struct history *h, uint32_t index, enum operation_outcome outcome, uint64_t now_ns);
 
 /* Written values and members are texts "v<number>"; 0 when `text` is none. */

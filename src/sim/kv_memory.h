@@ -19,9 +19,9 @@ struct kv_memory_config {
 
 struct kv_memory *kv_memory_new(const struct kv_memory_config *config);
 void kv_memory_free(struct kv_memory *kv);
-struct kv_port kv_memory_port(struct kv_memory *kv);
-void kv_memory_crash(struct kv_memory *kv); /* call before the shard is freed */
-void kv_memory_wipe(struct kv_memory *kv);
+struct kv_port kv_memory_port(struct kv_memory *kv);      /* lives as long as `kv` */
+void kv_memory_crash(struct kv_memory *kv);               /* call before the shard is freed */
+void kv_memory_wipe(struct kv_memory *kv);                /* everything is gone, what was flushed too */
 void kv_memory_set_full(struct kv_memory *kv, bool full); /* writes and flushes answer NO_SPACE */
 
 #endif

@@ -39,6 +39,8 @@ enum linear_step linear_model_step(struct linear_model *m, uint64_t state, const
                                    const int64_t *items, uint64_t *out_state);
 
 enum { LINEAR_STATE_TEXT_BYTES = 80 };
+
+/* The object's content for a person, cut where it is too long. */
 void linear_model_state_text(const struct linear_model *m, uint64_t state, char out[LINEAR_STATE_TEXT_BYTES]);
 
 #endif

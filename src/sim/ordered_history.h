@@ -55,8 +55,11 @@ void ordered_history_init(struct ordered_history *h);
 void ordered_history_deinit(struct ordered_history *h);
 /* Returns the operation's index; its outcome is UNKNOWN. */
 uint32_t ordered_history_invoke(struct ordered_history *h, const struct ordered_operation *operation);
+
+/* Once for each operation. With ORDERED_UNKNOWN it still counts as never returned. */
 void ordered_history_return(struct ordered_history *h, uint32_t index, enum ordered_outcome outcome, int64_t result,
                             uint64_t now_ns);
+
 /* One more item of the operation that is about to return; items of one operation come without others between. */
 void ordered_history_add_item(struct ordered_history *h, uint32_t index, int64_t item);
 

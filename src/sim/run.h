@@ -15,6 +15,8 @@ struct run_report {
     uint64_t virtual_ns;
 };
 
+/* Draw the plan of the seed, run it to its end and judge it. All of `out` is written; `trace` prints a line per event.
+ */
 void run_seed(uint64_t seed, bool trace, struct run_report *out);
 
 #endif

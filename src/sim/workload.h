@@ -11,7 +11,7 @@ void workload_free(struct workload *load);
 /* Create the plan's tables. Returns false when that did not succeed within some virtual seconds; *out_error says
  * why. */
 bool workload_create_tables(struct workload *load, struct buffer *out_error);
-void workload_start(struct workload *load);
+void workload_start(struct workload *load);         /* each client begins within its first pause */
 bool workload_is_done(const struct workload *load); /* all operations were issued and have returned or timed out */
 
 /* The key's text, e.g. "cnt:7"; table "default" has keys without prefix. */

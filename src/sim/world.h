@@ -36,16 +36,16 @@ void world_config_init(struct world_config *config, const struct topology *topol
 struct world *world_new(const struct world_config *config); /* nothing runs yet */
 void world_free(struct world *w);
 
-uint64_t world_now_ns(const struct world *w);
-void world_run_until(struct world *w, uint64_t at_ns);
+uint64_t world_now_ns(const struct world *w);          /* virtual time since the world began */
+void world_run_until(struct world *w, uint64_t at_ns); /* plays every event up to and including that time */
 /* Call `action` at that time; for workloads and schedules. */
 void world_at(struct world *w, uint64_t at_ns, schedule_action action, void *user, uint64_t argument);
-struct prng *world_prng(struct world *w);
-const struct topology *world_topology(const struct world *w);
+struct prng *world_prng(struct world *w);                     /* the one source of chance, drawn from the seed */
+const struct topology *world_topology(const struct world *w); /* borrowed; as it was configured */
 /* Called with each shard that was just opened from its disk (`starts`), and after each iteration of one: for checkers
  * that watch while the run goes on. */
 typedef void (*world_watcher)(void *user, uint8_t node, const struct shard *shard, bool starts);
-void world_watch(struct world *w, world_watcher watcher, void *user);
+void world_watch(struct world *w, world_watcher watcher, void *user); /* one watcher; NULL: none */
 uint64_t world_hash(const struct world *w); /* of everything that happened so far: equal for equal runs */
 void world_note(struct world *w, const char *format, ...) PRINTF_LIKE(2, 3); /* into trace and hash */
 

@@ -32,8 +32,8 @@ struct kv_port {
     void (*submit)(void *world, struct kv_request *request);
 };
 
-void kv_batch_put(struct buffer *batch, struct slice key, struct slice value);
-void kv_batch_delete(struct buffer *batch, struct slice key);
+void kv_batch_put(struct buffer *batch, struct slice key, struct slice value); /* in place of any value before */
+void kv_batch_delete(struct buffer *batch, struct slice key);                  /* an absent key is fine */
 void kv_batch_delete_range(struct buffer *batch, struct slice first, struct slice end); /* [first, end) */
 
 enum kv_batch_op { KV_BATCH_PUT = 1, KV_BATCH_DELETE, KV_BATCH_DELETE_RANGE };

@@ -85,9 +85,9 @@ void log_on_file_done(struct log *log, struct file_request *request);
 bool log_owns_request(const struct log *log, const struct file_request *request);
 void log_tick(struct log *log, uint64_t now_ns); /* retries preallocation, writes the idle marker */
 
-uint64_t log_durable_lsn(const struct log *log);
-uint64_t log_last_lsn(const struct log *log); /* the newest taken; 0 for none */
-bool log_is_idle(const struct log *log);      /* nothing pending, nothing under way */
+uint64_t log_durable_lsn(const struct log *log); /* all records up to it are on disk */
+uint64_t log_last_lsn(const struct log *log);    /* the newest taken; 0 for none */
+bool log_is_idle(const struct log *log);         /* nothing pending, nothing under way */
 
 /* Read a payload back. Returns STATUS_OK with *out_payload borrowed until the next call on the log (it was cached);
  * STATUS_BUSY: the read is under way and `done` will be called once, from log_on_file_done(), with OK, IO or CORRUPT;

@@ -75,8 +75,8 @@ struct store_space *store_partition_space(struct store_partition *partition, enu
 struct store_item *store_find(struct store_space *space, struct slice key,
                               uint64_t hash); /* NULL: absent; may be cold */
 struct store_item *store_insert(struct store_space *space, struct slice key,
-                                uint64_t hash); /* absent before; object NULL: set it */
-bool store_item_is_cold(const struct store_item *item);
+                                uint64_t hash);         /* absent before; object NULL: set it */
+bool store_item_is_cold(const struct store_item *item); /* its object is at rest only: fetch it first */
 
 /* Before any change of item->object (in place or replaced): saves the pre-image if a write-back needs it, marks the
  * item dirty, records `lsn`. After the change call store_changed() so that the budget is kept. */
