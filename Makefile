@@ -59,7 +59,7 @@ fmt: ## format the sources
 fmt-check:
 	@tools/format --check
 
-tidy: ## check layers, forbidden functions, sizes, dead files
+tidy: ## check layers, forbidden functions, sizes, docstrings, dead files
 	@tools/tidy
 
 clean: ## remove everything that was built (not the data)

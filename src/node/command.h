@@ -96,6 +96,8 @@ extern const struct command_group node_commands_string, node_commands_counter, n
 
 const struct command *command_find(const struct slice *args,
                                    size_t args_count); /* NULL: unknown; resolves subcommands */
+
+/* Each command once, group by group, in the order of their arrays. */
 void command_visit(void (*visit)(void *user, const struct command *command), void *user);
 
 /* ---- helpers for handlers of SCOPE_KEY (command_key.c) ---- */

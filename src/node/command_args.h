@@ -18,7 +18,10 @@ enum {
 enum { INTEGER_TEXT_BYTES = 24 };
 struct slice request_integer_text(int64_t value, char out[INTEGER_TEXT_BYTES]); /* decimal; borrows `out` */
 void reply_bulk_u64(struct buffer *reply, uint64_t value);                      /* a cursor */
+
+/* The error for a time that overflows or must not be past; it names the command. */
 void request_refuse_expire(struct request *request);
+
 /* Drop what was replied since `mark` (reply->length then): the error found half way takes its place. */
 void reply_rewind(struct request *request, size_t mark);
 /* The error for a read that is neither READ_OK nor READ_ABSENT. */

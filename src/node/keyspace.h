@@ -34,7 +34,9 @@ struct keyspace_cursor {
     uint64_t hash; /* the low 32 bits are zero (K1) */
 };
 
+/* The number that a client gets: 10 bits of table, 10 of partition, the high 32 of the hash. 0 is the beginning. */
 uint64_t keyspace_cursor_pack(struct keyspace_cursor cursor);
+
 /* Returns false for what is no cursor of ours: "ERR invalid cursor". */
 MUST_USE bool keyspace_cursor_parse(struct slice text, struct keyspace_cursor *out_cursor);
 

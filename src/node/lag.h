@@ -16,6 +16,8 @@ struct lag_sum {
 };
 
 void lag__ask(struct task *task); /* ends the task through lag__reply() */
+
+/* Write the rows as the client's reply: the command's part (commands_topology.c). */
 void lag__reply(struct task *task, const struct lag_sum *sum);
 
 #endif

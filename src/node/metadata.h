@@ -41,17 +41,24 @@ struct metadata {
 
 enum { LOG_FOUNDING = 0x81 }; /* log record kind, table 0: the founders */
 
+/* Put the hidden table into the catalog: once, while the shard opens. */
 void metadata__open(struct shard *s);
-struct partition_slot *metadata__slot(const struct shard *s);
-bool metadata__is_meta(const struct partition_slot *slot);
-bool metadata__waits(const struct shard *s); /* a member that is blank */
+
+struct partition_slot *metadata__slot(const struct shard *s); /* its one partition; on every shard */
+bool metadata__is_meta(const struct partition_slot *slot);    /* is it that one? */
+bool metadata__waits(const struct shard *s);                  /* a member that is blank */
+
 /* What a greeting says about it, and what a peer said. False: malformed. */
 void metadata__write_greeting(const struct shard *s, struct buffer *out);
 MUST_USE bool metadata__on_greeting(struct shard *s, uint8_t node, struct reader *r);
 void metadata__tick(struct shard *s); /* once a second */
 
+/* While opening: what the store keeps of the founding, and a founding record of the log. Bytes that make no sense leave
+ * STATUS_CORRUPT in open_status. */
 void metadata__on_system_record(struct shard *s, struct slice value);
 void metadata__replay(struct shard *s, const struct log_record *record);
+
+/* Is it the newest founding record? A reclaim copies that one forward and tells where it is now. */
 bool metadata__record_is_live(const struct shard *s, const struct log_record *record);
 void metadata__record_moved(struct shard *s, const struct log_record *record);
 

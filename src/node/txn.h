@@ -95,9 +95,12 @@ void txn__free(struct shard *s);
 bool txn__on_keys(struct client *c, const struct slice *args, size_t args_count);
 /* A MULTI that txn__plan_multi() has planned, over several groups. */
 void txn__on_multi(struct client *c, const struct ordered_ask *ask);
+
+/* Once an iteration: what is due of the coordinators, then of the groups' recoveries. */
 void txn__tick(struct shard *s);
-uint64_t txn__next_wake(const struct shard *s);
-bool txn__is_quiet(const struct shard *s);
+
+uint64_t txn__next_wake(const struct shard *s); /* when it has something to do; may be too early */
+bool txn__is_quiet(const struct shard *s);      /* no client's transaction is under way */
 
 /* ---- entries to groups (txn_ask.c) ---- */
 
@@ -110,18 +113,27 @@ struct txn_asker {
     uint32_t part, request;
 };
 
+/* Propose the entry to a group, wherever its leader is. The asker hears once: what the group answered, that it failed,
+ * or that it was refused, so that nothing was done and nothing will be. */
 void txn__ask(struct shard *s, const struct txn_asker *asker, struct transaction_group to,
               const struct machine_entry *entry);
 void txn__answered(struct task *task); /* one that txn__ask() made has its reply */
+
+/* To the client's coordinator, if it is still there. `reply` counts unless `failed`; `refused` implies that. */
 void txn__on_answer(struct shard *s, const struct txn_asker *asker, struct slice reply, bool failed, bool refused);
 
 /* ---- recovery (txn_recover.c) ---- */
 
+/* Every TXN_LOOK_MS: groups led from here look for transactions in doubt; others drop their recovery. */
 void txn__look_at_groups(struct shard *s);
-void txn__tick_groups(struct shard *s);
-uint64_t txn__groups_wake(const struct shard *s);
+
+void txn__tick_groups(struct shard *s);           /* what is due of the recoveries under way */
+uint64_t txn__groups_wake(const struct shard *s); /* UINT64_MAX: none is under way */
+
+/* As txn__on_answer(), to the recovery of the asking group. */
 void txn__on_recovery_answer(struct shard *s, const struct txn_asker *asker, struct slice reply, bool failed,
                              bool refused);
+
 void txn__drop(struct partition_slot *slot); /* the group is going, or led elsewhere */
 
 #endif

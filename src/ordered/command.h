@@ -122,6 +122,7 @@ bool text_is_below(struct slice text, int64_t minimum);
 
 /* ---- replies and arguments (command_args.c), in the words of Redis 7.0 ---- */
 
+/* Each appends one reply. The text of an error comes without "-"; null is that of the call's RESP version. */
 void reply_error(struct call *call, const char *text);
 void reply_syntax(struct call *call);
 void reply_wrong_type(struct call *call);
@@ -152,9 +153,11 @@ MUST_USE bool arg_expiry(struct call *call, size_t index, enum expire_unit unit,
 
 /* ---- numbers (number.c) ---- */
 
-enum { NUMBER_TEXT_BYTES = 5120 }; /* the longest long double in decimal */
-struct slice integer_text(int64_t value, uint8_t out[DECIMAL_BYTES_MAX]);
-/* As Redis reads them: the whole text, no leading space, no NaN. */
+enum { NUMBER_TEXT_BYTES = 5120 };                                        /* the longest long double in decimal */
+struct slice integer_text(int64_t value, uint8_t out[DECIMAL_BYTES_MAX]); /* decimal; borrows `out` */
+
+/* As Redis reads them: the whole text, no leading space, no NaN, nothing that overflows or underflows to 0. False: it
+ * is none, `out` is untouched. */
 bool text_to_double(struct slice s, double *out);
 bool text_to_long_double(struct slice s, long double *out);
 /* "%.17Lf" without trailing zeros. */
@@ -175,9 +178,10 @@ struct scan_options {
     struct slice pattern;
     uint64_t count;
 };
-/* HSCAN, SSCAN, ZSCAN over members: the cursor is args[2]. A window over the hashes of the names, so that what stays is
- * returned exactly once, whatever else comes and goes. */
 enum scan_with { SCAN_NAMES, SCAN_VALUES, SCAN_SCORES };
+
+/* HSCAN, SSCAN, ZSCAN over members: the cursor is args[2]. A window over the hashes of the names, so that what stays
+ * is returned exactly once, whatever else comes and goes. */
 void scan_members(struct call *call, enum value_type type, enum scan_with with);
 
 /* Positions drawn below `total`: `count` different ones in random order (count <= total), or each drawn anew. */

@@ -36,7 +36,7 @@ struct group_log {
 void group_log_init(struct group_log *log);
 void group_log_deinit(struct group_log *log);
 
-uint64_t group_log_last(const struct group_log *log);
+uint64_t group_log_last(const struct group_log *log); /* the base's when empty */
 /* NULL: compacted, or not there. */
 struct group_log_entry *group_log_find(const struct group_log *log, uint64_t index);
 

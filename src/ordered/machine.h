@@ -132,7 +132,9 @@ struct machine_entry {
     struct transaction transaction; /* PREPARE and later kinds */
 };
 
+/* Append the bytes of an entry, in the form that machine_entry_read() takes. */
 void machine_entry_write(struct buffer *out, const struct machine_entry *entry);
+
 /* Borrows from `bytes` and `arena`. Returns STATUS_OK, MALFORMED. */
 MUST_USE enum status machine_entry_read(struct slice bytes, struct arena *arena, struct machine_entry *out);
 
@@ -184,15 +186,17 @@ MUST_USE enum machine_result machine_outcome(struct machine *m, struct slice id,
 MUST_USE enum machine_result machine_lock_check(struct machine *m, const struct slice *args, size_t args_count,
                                                 struct machine_answer *answer);
 
-uint64_t machine_applied_index(const struct machine *m);
-uint64_t machine_applied_term(const struct machine *m);
-uint64_t machine_time_ms(const struct machine *m);
+uint64_t machine_applied_index(const struct machine *m);     /* 0: nothing yet */
+uint64_t machine_applied_term(const struct machine *m);      /* of that entry */
+uint64_t machine_time_ms(const struct machine *m);           /* of the newest entry; never goes back */
 struct slice machine_configuration(const struct machine *m); /* until the next one */
 uint64_t machine_key_count(const struct machine *m);         /* what expired counts until it is removed, as in Redis */
 
 /* ---- the keyspace: SCAN, KEYS, DBSIZE, RANDOMKEY walk the data space with store_scan() ---- */
 
+/* The keys and their values; borrowed. Another one after a snapshot was installed. */
 struct store_space *machine_data_space(struct machine *m);
+
 struct store_space *machine_record_space(struct machine *m); /* outcomes, locks, transactions */
 /* What a hot item shows at the later of the group's time and `now_ms`; VALUE_NONE: expired. */
 enum value_type machine_item_type(const struct machine *m, const struct store_item *item, uint64_t now_ms);
@@ -263,6 +267,8 @@ MUST_USE bool machine_hold_id_read(struct slice id, uint64_t *out_table, uint16_
 bool machine_write_back(struct machine *m, uint64_t applied_lsn); /* store_write_back() */
 uint64_t machine_flushed_lsn(const struct machine *m);            /* of the home in use; an older home in its place
                                                                       holds the log as before */
+
+/* Items not written back yet, of a state being installed too. */
 uint64_t machine_dirty_count(const struct machine *m);
 
 /* ---- snapshots, sending: the state as of the position applied when it began, while the machine goes on ----
@@ -273,8 +279,8 @@ struct machine_snapshot;
 
 struct machine_snapshot *machine_snapshot_begin(struct machine *m); /* NULL: MACHINE_SNAPSHOTS_MAX are under way */
 void machine_snapshot_end(struct machine_snapshot *s);              /* accepts NULL */
-uint64_t machine_snapshot_index(const struct machine_snapshot *s);
-uint64_t machine_snapshot_term(const struct machine_snapshot *s);
+uint64_t machine_snapshot_index(const struct machine_snapshot *s);  /* as of which it is */
+uint64_t machine_snapshot_term(const struct machine_snapshot *s);   /* of that entry */
 
 enum machine_snapshot_result {
     SNAPSHOT_CHUNK, /* at most bytes_max bytes were appended; more follow */
@@ -282,6 +288,8 @@ enum machine_snapshot_result {
     SNAPSHOT_COLD,  /* nothing appended: fetch answer->cold and call again */
     SNAPSHOT_LOST,  /* too much changed before it was sent, or the state was replaced: end it, begin another */
 };
+
+/* The next bytes of the stream; `bytes_max` > 0. */
 MUST_USE enum machine_snapshot_result machine_snapshot_next(struct machine_snapshot *s, size_t bytes_max,
                                                             struct buffer *out, struct machine_answer *answer);
 

@@ -341,18 +341,18 @@ uint64_t raft_next_deadline_ns(const struct raft *r);
 enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER };
 
 enum raft_role raft_role(const struct raft *r);
-bool raft_is_leader(const struct raft *r);
-uint16_t raft_leader(const struct raft *r); /* the known leader of this term; 0: none */
-uint64_t raft_term(const struct raft *r);
-uint64_t raft_commit_index(const struct raft *r);
-uint64_t raft_applied_index(const struct raft *r); /* as reported by RAFT_APPLIED */
-uint64_t raft_last_index(const struct raft *r);
-uint64_t raft_durable_index(const struct raft *r); /* of this member's own log */
-uint64_t raft_base_index(const struct raft *r);
+bool raft_is_leader(const struct raft *r);                   /* by its own knowledge: another may have a higher term */
+uint16_t raft_leader(const struct raft *r);                  /* the known leader of this term; 0: none */
+uint64_t raft_term(const struct raft *r);                    /* the present one */
+uint64_t raft_commit_index(const struct raft *r);            /* known to be committed */
+uint64_t raft_applied_index(const struct raft *r);           /* as reported by RAFT_APPLIED */
+uint64_t raft_last_index(const struct raft *r);              /* of this member's own log, durable or not */
+uint64_t raft_durable_index(const struct raft *r);           /* of this member's own log */
+uint64_t raft_base_index(const struct raft *r);              /* what is up to here was compacted into the state */
 uint64_t raft_term_at(const struct raft *r, uint64_t index); /* 0: not in the log, or compacted beyond knowledge */
-bool raft_is_quiesced(const struct raft *r);
-bool raft_is_frozen(const struct raft *r);
-bool raft_is_installing(const struct raft *r);
+bool raft_is_quiesced(const struct raft *r);                 /* asleep: no timer runs until something happens */
+bool raft_is_frozen(const struct raft *r);                   /* as RAFT_FREEZE leaves it, until RAFT_RECOVER */
+bool raft_is_installing(const struct raft *r); /* a snapshot was handed to the host and RAFT_INSTALLED has not come */
 /* The runs of equal terms at the end of the log, as far back as `capacity` reaches: first[i] begins terms[i]; the log
  * before first[0] is not told. Returns how many. */
 uint32_t raft_term_runs(const struct raft *r, uint32_t capacity, uint64_t *first, uint64_t *terms);

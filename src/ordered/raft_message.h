@@ -130,7 +130,9 @@ void raft_letter_write(struct buffer *b, const struct raft_letter *letter);
 /* Slices borrow from `bytes`. The entries of an APPEND are checked whole: raft_append_next() can't fail then. */
 MUST_USE enum status raft_letter_read(struct slice bytes, struct raft_letter *out);
 
+/* Append one entry of an APPEND's `entries`: term, kind, payload. */
 void raft_append_entry_write(struct buffer *b, uint64_t term, uint8_t kind, struct slice payload);
+
 /* Take the next of append.entries; the caller counts, and knows the index. */
 struct raft_entry raft_append_next(struct reader *entries);
 

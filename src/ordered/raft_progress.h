@@ -67,6 +67,8 @@ void raft_progress_init(struct raft_progress *p, uint64_t last_index, uint32_t m
 void raft_progress_restart(struct raft_progress *p, uint64_t last_index);
 void raft_progress_deinit(struct raft_progress *p);
 
+/* The arrows of the drawing above. Each empties the window. `next`: the index to be sent next; a snapshot begins with
+ * nothing chosen. */
 void raft_progress_become_probe(struct raft_progress *p, uint64_t next);
 void raft_progress_become_replicate(struct raft_progress *p, uint64_t next);
 void raft_progress_become_snapshot(struct raft_progress *p, uint64_t now_ns);

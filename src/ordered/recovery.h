@@ -58,11 +58,12 @@ struct recovery_order {
     struct raft_set set;
 };
 
+/* Bytes as recovery.c draws them. Reading returns STATUS_OK, or STATUS_MALFORMED with `out` undefined. */
 void recovery_position_write(struct buffer *b, const struct recovery_position *position);
 MUST_USE enum status recovery_position_read(struct reader *r, struct recovery_position *out);
 void recovery_order_write(struct buffer *b, const struct recovery_order *order);
 MUST_USE enum status recovery_order_read(struct reader *r, struct recovery_order *out);
-bool recovery_order_has(const struct recovery_order *order, uint16_t node);
+bool recovery_order_has(const struct recovery_order *order, uint16_t node); /* is the node in the new set? */
 /* The first index at which a log of the generation before, with these runs, end and commit index, parts from the
  * start's; UINT64_MAX: nowhere. */
 uint64_t recovery_divergence(const struct recovery_order *order, const struct recovery_runs *runs, uint64_t last_index,

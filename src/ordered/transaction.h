@@ -56,7 +56,9 @@ struct transaction {
     size_t groups_count;
 };
 
+/* Append it. Asserts what transaction_read() would refuse. */
 void transaction_write(struct buffer *out, const struct transaction *t);
+
 /* The id borrows from the reader, the groups from the arena. What is out of bounds fails the reader. */
 void transaction_read(struct reader *r, struct arena *arena, struct transaction *out);
 
@@ -85,7 +87,9 @@ struct transaction_answer {
     struct slice holder; /* LOCKED: a transaction's id */
 };
 
+/* As a RESP bulk string, so that it travels as every other reply of a group does. */
 void transaction_answer_write(struct buffer *out, const struct transaction_answer *answer);
+
 /* Borrows. Returns STATUS_OK, MALFORMED. */
 MUST_USE enum status transaction_answer_read(struct slice bytes, struct transaction_answer *out);
 

@@ -183,11 +183,23 @@ class TidyTest(unittest.TestCase):
         self.write("src/base/thing.h", "/* thing.h: x. */\n#ifndef THING_H\n#define THING_H\n#endif\n")
         self.assert_only("src/base/thing.h", "MERIDIAN_BASE_THING_H")
 
-    def test_undocumented_functions_are_counted(self):
-        self.write("src/base/thing.h", HEADER.format(name="thing", room="BASE", guard="THING").replace(
-            "#endif", "int a(void); /* said */\nint b(void);\nint thing_free(void);\n\n#endif"))
-        found = [problem.text for problem in tidy.undocumented(tidy.Tree(self.root))]
+    def undocumented(self, declarations):
+        header = textwrap.dedent(HEADER).format(name="thing", room="BASE", guard="THING")
+        self.write("src/base/thing.h", header.replace("#endif", declarations + "\n\n#endif"))
+        return [problem.text for problem in tidy.check_docstrings(tidy.Tree(self.root))]
+
+    def test_docstrings(self):
+        found = self.undocumented("int a(void); /* said */\nint b(void);\nint thing_free(void);")
         self.assertEqual(["b() is public and has no comment"], found)
+
+    def test_docstrings_stand_above_one_or_open_a_group(self):
+        self.assertEqual([], self.undocumented("/* Both. */\nint a(void);\nint b(void);"))
+        found = self.undocumented("int a(void); /* said */\n/* The next. */\nint b(void);\nint c(void);")
+        self.assertEqual(["c() is public and has no comment"], found)
+
+    def test_docstrings_of_prototypes_over_several_lines(self):
+        found = self.undocumented("int a(int x,\n      int y);\nint b(int x,\n      int y); /* said */")
+        self.assertEqual(["a() is public and has no comment"], found)
 
     def test_functions_are_measured_from_brace_to_brace(self):
         functions = tidy.Tree(self.root).functions()
