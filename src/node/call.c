@@ -18,6 +18,7 @@
 
 enum {
     CALL_ID_OFFSET = 24,
+    CALL_KIND_OFFSET = CALL_ID_OFFSET + 8 + 1, /* behind the id and the asker's shard */
     CALL_INDEX_BITS = 16,
     CALL_FRAME_BYTES_MAX = FRAME_BODY_BYTES_MAX,
     CALL_ANSWER_HEAD_BYTES = 17, /* shard, run, id */
@@ -111,6 +112,7 @@ void call__send(struct shard *s, struct target target, bool control, call_done d
         return;
     }
     call->target = target;
+    call->kind = (enum call_kind)s->frame.data[CALL_KIND_OFFSET];
     call->done = done;
     call->user = user;
     call->a = a;
@@ -148,6 +150,17 @@ static void fail_list(struct shard *s, struct list *list)
 void call__on_node_down(struct shard *s, uint8_t node)
 {
     fail_list(s, &s->calls_to_node[node]);
+}
+
+void call__on_node_silent(struct shard *s, uint8_t node)
+{
+    struct list *list = &s->calls_to_node[node];
+    struct list_node *next, *last = list->head.previous; /* who is told may ask again */
+    for (struct list_node *n = list_first(list); n; n = next) {
+        next = n == last ? NULL : n->next;
+        struct call *call = CONTAINER_OF(n, struct call, node);
+        if (call->kind == CALL_ORDERED) call_end(s, call, CALL_LOST, slice_of(NULL, 0));
+    }
 }
 
 static void check_list(struct shard *s, struct list *list)
@@ -302,6 +315,10 @@ bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool control, s
         resp_write_error(&task->reply,
                          "UNAVAILABLE the table is not known at the node that holds it; nothing was done");
         task__finish(task);
+        return true;
+    }
+    if (s->stopping && kind == CALL_ORDERED && task->slot) { /* whoever leads now does it */
+        ordered__redirect(task);
         return true;
     }
     if (s->stopping || s->tasks_count > TASKS_MAX) {

@@ -31,6 +31,8 @@ enum {
     ORDERED_RETRY_MS = 20,         /* between two looks at who leads */
     ORDERED_BEAT_MS = 200,         /* between nodes that share groups */
     ORDERED_SILENT_MS = 1000,      /* without a beat a node counts as lost */
+    ORDERED_LINGER_MS = 100,       /* and three round trips: others may not know yet that a group was handed over */
+    ORDERED_LEAVE_MS = 2000,       /* for handing groups over, and for answers under way, before a node stops */
 };
 
 enum ordered_job {
@@ -93,11 +95,13 @@ struct ordered {                   /* a shard's part */
     uint64_t beat_ns;    /* when to send beats next */
     uint64_t companions; /* bit of each node that shares a group with us, as of companions_generation */
     uint64_t companions_generation;
-    bool recovering;                            /* a TOPOLOGY RECOVER … CONFIRM of this node is under way */
     uint64_t beat_heard_ns[TOPOLOGY_NODES_MAX]; /* by node, on the first shard; 0: silent */
     uint64_t heard;                             /* bit of each node that the groups here were told to be alive */
-    struct buffer entry;                        /* scratch */
-    struct buffer frame;                        /* scratch */
+    uint64_t silent; /* bit of each node that is connected, and has sent no beat for ORDERED_SILENT_MS */
+    uint64_t leave_deadline_ns, linger_until_ns; /* while leaving */
+    bool recovering;                             /* a TOPOLOGY RECOVER … CONFIRM of this node is under way */
+    struct buffer entry;                         /* scratch */
+    struct buffer frame;                         /* scratch */
 };
 
 /* ordered_open.c: the groups of this shard */
@@ -114,8 +118,9 @@ bool ordered__serves(const struct partition_slot *slot);
 struct store_space *ordered__ledger(const struct partition_slot *slot); /* NULL: nothing is in it */
 
 /* ordered_request.c */
-void ordered__run(struct task *task);   /* its slot is of an ordered table */
-void ordered__serve(struct task *task); /* CALL_ORDERED */
+void ordered__run(struct task *task);      /* its slot is of an ordered table */
+void ordered__serve(struct task *task);    /* CALL_ORDERED */
+void ordered__redirect(struct task *task); /* the node that asked is told who leads: nothing was done */
 /* Into the log of the group here. GROUP_DONE: the task, or else the client's mark, gets the reply. */
 enum group_outcome ordered__propose(struct partition_slot *slot, struct task *task, uint64_t client, uint64_t mark,
                                     const struct ordered_ask *ask);
@@ -155,6 +160,11 @@ void ordered__tick(struct shard *s);
 uint64_t ordered__next_wake(const struct shard *s);
 /* A group was called: it may have logged something, and want another tick. */
 void ordered__touched(struct partition_slot *slot);
+
+/* ordered_leave.c: a node that stops in order hands over what it leads, while it goes on serving (S8) */
+void ordered__leave(struct shard *s);         /* begin, once */
+bool ordered__has_left(struct shard *s);      /* nobody waits for our leadership any more, or its time is over */
+bool ordered__is_idle(const struct shard *s); /* no request is under way here, or its time is over */
 
 /* READ local, one: the state of whatever member is here will do. */
 bool ordered__reads_any(const struct partition_slot *slot);

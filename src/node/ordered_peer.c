@@ -4,7 +4,8 @@
  *   PEER_BEAT   epoch u64; between the first shards of two nodes that share groups, every ORDERED_BEAT_MS
  *
  * A sleeping group has no timer: that the node of its leader is alive is what beats tell, once for all groups. A node
- * falls silent when no beat came for ORDERED_SILENT_MS, or when its connection ends; then its groups wake.
+ * falls silent when no beat came for ORDERED_SILENT_MS, or when its connection ends; then its groups wake, and what it
+ * was asked is lost.
  */
 #include "node/shard_internal.h"
 
@@ -61,6 +62,14 @@ static void tell_groups(struct shard *s, uint8_t node, bool heard)
     s->ordered.parked_dirty = true;
 }
 
+static void note_silence(struct shard *s, uint8_t node, bool heard)
+{
+    s->ordered.silent &= ~(1ull << node);
+    if (!heard) s->ordered.silent |= 1ull << node;
+    tell_groups(s, node, heard);
+    if (!heard) call__on_node_silent(s, node);
+}
+
 /* The first shard heard of a change: all shards of the process are told. */
 static void change(struct shard *s, uint8_t node, bool heard)
 {
@@ -71,7 +80,7 @@ static void change(struct shard *s, uint8_t node, bool heard)
     for (uint8_t i = 1; i < s->config.shards; i++) {
         (void)s->ports.shard_send(s->ports.world, i, SHARD_BEAT, buffer_slice(&s->frame));
     }
-    tell_groups(s, node, heard);
+    note_silence(s, node, heard);
 }
 
 bool ordered__on_beat(struct shard *s, uint8_t node, struct slice body)
@@ -90,13 +99,14 @@ void ordered__on_shard_beat(struct shard *s, struct slice body)
     struct reader r = reader_of(body);
     uint8_t node = read_u8(&r), heard = read_u8(&r);
     ASSERT(reader_finished(&r) && node < shard__topology(s)->nodes_count);
-    tell_groups(s, node, heard);
+    note_silence(s, node, heard);
 }
 
 /* Every shard is told of this by the world. */
 void ordered__on_node_down(struct shard *s, uint8_t node)
 {
     s->ordered.beat_heard_ns[node] = 0;
+    s->ordered.silent &= ~(1ull << node);
     tell_groups(s, node, false);
 }
 
@@ -116,10 +126,19 @@ static uint64_t companions(const struct shard *s)
     return mask;
 }
 
+/* We stood still ourselves: what the others said meanwhile may be waiting to be read. */
+static void forgive_silence(struct ordered *o, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < TOPOLOGY_NODES_MAX; i++) {
+        if (o->beat_heard_ns[i]) o->beat_heard_ns[i] = now_ns;
+    }
+}
+
 static void beat(struct shard *s)
 {
     struct ordered *o = &s->ordered;
     if (s->config.shard != 0 || s->now.mono_ns < o->beat_ns) return;
+    if (s->now.mono_ns - o->beat_ns > ORDERED_BEAT_MS * 1000000ull) forgive_silence(o, s->now.mono_ns);
     o->beat_ns = s->now.mono_ns + ORDERED_BEAT_MS * 1000000ull;
     if (o->companions_generation != s->catalog_generation) {
         o->companions_generation = s->catalog_generation;

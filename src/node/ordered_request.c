@@ -333,7 +333,7 @@ void ordered__done(void *user, uint64_t token, enum group_outcome outcome, struc
 
 /* ---- elsewhere ---- */
 
-static void redirect(struct task *task)
+void ordered__redirect(struct task *task)
 {
     uint16_t leader = task->slot->group ? group_leader(task->slot->group) : 0;
     resp_write_error_format(&task->reply, "REDIRECT %u", (unsigned)leader);
@@ -382,6 +382,11 @@ static void answered(struct task *task, uint32_t part, enum call_outcome outcome
     }
 }
 
+static bool may_ask(const struct shard *s, uint8_t node)
+{
+    return node != s->config.node && peer__is_up(s, node) && !(s->ordered.silent >> node & 1);
+}
+
 /* Whom to ask when it can't be done here. */
 static struct target target_of(struct partition_slot *slot, bool writes)
 {
@@ -395,11 +400,11 @@ static struct target target_of(struct partition_slot *slot, bool writes)
     }
     uint8_t node = slot->leader_node;
     /* Who led when we last heard, and is away now, may be followed by somebody else: a member will know. */
-    if (!ordered__serves(slot) && node != NODE_NONE && !peer__is_up(s, node)) node = NODE_NONE;
+    if (!ordered__serves(slot) && node != NODE_NONE && !may_ask(s, node)) node = NODE_NONE;
     for (uint32_t i = 0; node == NODE_NONE && !ordered__serves(slot) && i < slot->nodes_count; i++) {
-        if (peer__is_up(s, slot->nodes[i])) node = slot->nodes[i];
+        if (may_ask(s, slot->nodes[i])) node = slot->nodes[i];
     }
-    bool can = node != NODE_NONE && node != s->config.node && peer__is_up(s, node);
+    bool can = node != NODE_NONE && may_ask(s, node);
     return (struct target){can ? TARGET_NODE : TARGET_NONE, node, 0};
 }
 
@@ -446,7 +451,7 @@ static void attempt(struct task *task)
     } else if (ordered__serves(slot) && !is_entry) {
         ask_to_read(task);
     } else if (from_node) { /* R1: no second hop */
-        redirect(task);
+        ordered__redirect(task);
     } else {
         struct target target = target_of(slot, is_entry);
         if (target.kind == TARGET_NONE) {

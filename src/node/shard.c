@@ -350,6 +350,7 @@ static uint64_t next_wake(const struct shard *s)
 {
     if (task__any_step(s) || walk__any(s) || upkeep__has_work(s)) return 0;
     uint64_t wake = s->tick_all_ns, ordered = ordered__next_wake(s);
+    if (s->leaving) wake = s->now.mono_ns + ORDERED_RETRY_MS * 1000000ull;
     if (ordered < wake) wake = ordered;
     uint64_t txns = txn__next_wake(s);
     if (txns < wake) wake = txns;
@@ -359,12 +360,19 @@ static uint64_t next_wake(const struct shard *s)
     return wake;
 }
 
+static void begin_stopping(struct shard *s)
+{
+    s->stopping = true;
+    s->stop_pass = true;
+}
+
 uint64_t shard_end_iteration(struct shard *s)
 {
     s->retry_due = s->now.mono_ns >= s->tick_active_ns;
     task__step_all(s);
     if (!list_is_empty(&s->walks)) walk__step_all(s);
     tick(s);
+    if (s->leaving && !s->stopping && ordered__has_left(s)) begin_stopping(s);
     upkeep__step(s);
     log_tick(s->log, s->now.mono_ns);
     log_submit(s->log);
@@ -380,16 +388,16 @@ uint64_t shard_end_iteration(struct shard *s)
 
 void shard_stop(struct shard *s)
 {
-    if (s->stopping) return;
-    s->stopping = true;
+    if (s->leaving) return;
+    s->leaving = true;
     shard__log(s, 'I', "stopping", "clients=%u", s->clients_count);
-    s->stop_pass = true;
+    ordered__leave(s);
 }
 
 bool shard_is_stopped(const struct shard *s)
 {
     return s->stopping && !s->stop_pass && !s->pass_running && log_is_idle(s->log) && store_is_idle(s->store) &&
-           list_is_empty(&s->output);
+           ordered__is_idle(s) && list_is_empty(&s->output);
 }
 
 /* ---- inspection ---- */

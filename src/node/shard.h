@@ -96,7 +96,8 @@ void shard_on_kv_done(struct shard *s, struct kv_request *request);
  * UINT64_MAX: only on events). */
 uint64_t shard_end_iteration(struct shard *s);
 
-/* Graceful stop: refuse new requests, write everything back and flush. Done when shard_is_stopped(). */
+/* Graceful stop: hand over what is led here, then refuse new requests, end what is under way, write everything back and
+ * flush. Done when shard_is_stopped(). */
 void shard_stop(struct shard *s);
 bool shard_is_stopped(const struct shard *s);
 

@@ -185,6 +185,7 @@ struct call {
     uint32_t index;        /* its place in the table */
     uint64_t deadline_ns;
     struct target target;
+    enum call_kind kind;
     call_done done;
     void *user;
     uint64_t a, b; /* the caller's */
@@ -275,7 +276,9 @@ struct shard {
     struct hlc hlc;
     struct log *log;
     struct store *store;
-    bool opening, stopping;
+    bool opening;
+    bool leaving;          /* a stop has begun: groups are handed over, all is served as ever */
+    bool stopping;         /* nothing new is taken */
     bool stop_pass;        /* stopping: a last write-back is still to begin */
     uint64_t durable_lsn;  /* as of the last look */
     bool durable_advanced; /* in this iteration */
@@ -432,6 +435,7 @@ MUST_USE bool call__on_call(struct shard *s, uint8_t node, uint8_t shard, bool c
 MUST_USE bool call__on_answer(struct shard *s, uint8_t node, struct slice body);
 bool call__answer(struct task *task); /* false: no room now, try again */
 void call__on_node_down(struct shard *s, uint8_t node);
+void call__on_node_silent(struct shard *s, uint8_t node); /* what was asked of its groups is lost */
 void call__check_deadlines(struct shard *s);
 void call__free_all(struct shard *s);
 void call__describe(struct shard *s, struct target target, enum call_outcome outcome, bool writes,

@@ -244,6 +244,16 @@ void group_on_node_lost(struct group *g, uint16_t node, struct group_now now)
     group__pump(g);
 }
 
+bool group_hand_over(struct group *g, struct group_now now)
+{
+    if (!raft_is_leader(g->raft)) return false;
+    if (raft_is_handing_over(g->raft)) return true;
+    g->now = now;
+    group__event(g, (struct raft_event){.type = RAFT_TRANSFER, .node = 0});
+    group__pump(g);
+    return raft_is_handing_over(g->raft);
+}
+
 /* ---- client work ---- */
 
 static enum group_outcome outcome_of_proposal(enum raft_proposal_result result)
@@ -356,6 +366,11 @@ uint64_t group_table(const struct group *g)
 uint16_t group_partition(const struct group *g)
 {
     return g->config.machine.partition;
+}
+
+uint64_t group_round_trip_ns_max(const struct group *g)
+{
+    return g->config.round_trip_ns_max;
 }
 
 uint64_t group_time_ms(const struct group *g, struct group_now now)

@@ -101,6 +101,8 @@ void group_on_durable(struct group *g, uint64_t durable_lsn, struct group_now no
 MUST_USE enum status group_on_message(struct group *g, uint16_t node, struct slice bytes, struct group_now now);
 void group_on_node_heard(struct group *g, uint16_t node, struct group_now now);
 void group_on_node_lost(struct group *g, uint16_t node, struct group_now now);
+/* A leader: let the best other voter lead. False: it does not lead, or nobody in contact could take over. */
+bool group_hand_over(struct group *g, struct group_now now);
 bool group_has_work(const struct group *g); /* something stands still that goes on without an event */
 
 /* ---- client work ---- */
@@ -122,6 +124,7 @@ const struct raft *group_raft(const struct group *g);
 struct machine *group_machine(struct group *g);
 uint64_t group_table(const struct group *g);
 uint16_t group_partition(const struct group *g);
+uint64_t group_round_trip_ns_max(const struct group *g);             /* between members, as its configuration said */
 uint64_t group_time_ms(const struct group *g, struct group_now now); /* for the next entry: never goes back */
 
 /* ---- recovery without a majority (S7): by the operator's word alone ---- */

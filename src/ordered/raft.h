@@ -343,6 +343,7 @@ enum raft_role { RAFT_FOLLOWER, RAFT_PRE_CANDIDATE, RAFT_CANDIDATE, RAFT_LEADER 
 enum raft_role raft_role(const struct raft *r);
 bool raft_is_leader(const struct raft *r);                   /* by its own knowledge: another may have a higher term */
 uint16_t raft_leader(const struct raft *r);                  /* the known leader of this term; 0: none */
+bool raft_is_handing_over(const struct raft *r);             /* a leader whose RAFT_TRANSFER is under way */
 uint64_t raft_term(const struct raft *r);                    /* the present one */
 uint64_t raft_commit_index(const struct raft *r);            /* known to be committed */
 uint64_t raft_applied_index(const struct raft *r);           /* as reported by RAFT_APPLIED */

@@ -51,6 +51,24 @@ void raft__reset_election_deadline(struct raft *r)
     r->election_deadline_ns = r->now_ns + wait;
 }
 
+/* An attempt that came to nothing, or that we made room for, is repeated soon: no promise of ours binds any more. */
+static void retry_election_later(struct raft *r)
+{
+    raft__reset_election_deadline(r);
+    r->election_deadline_ns -= r->config.election_timeout_ns / 2;
+}
+
+/* The host says that our leader's node is gone: wait no longer than our promise to it binds us, and a random while, so
+ * that not all groups of a lost node elect at once, nor all members of a group. */
+void raft__lost_leader(struct raft *r)
+{
+    uint64_t timeout = r->config.election_timeout_ns, from_ns = r->now_ns;
+    if (r->has_promised && raft_promise_binds(r->promised_ns, r->now_ns, timeout)) from_ns = r->promised_ns + timeout;
+    uint64_t at_ns = from_ns + prng_range(&r->prng, 0, timeout / 2);
+    if (raft_is_witness(r)) at_ns += timeout;
+    if (at_ns < r->election_deadline_ns) r->election_deadline_ns = at_ns;
+}
+
 void raft__heard_leader(struct raft *r, uint16_t leader)
 {
     if (r->role != RAFT_FOLLOWER || r->leader != leader) raft__become_follower(r, r->term, leader);
@@ -162,7 +180,7 @@ static void become_candidate(struct raft *r, bool transfer)
     r->vote = r->config.node;
     move(r, RAFT_CANDIDATE, 0);
     clear_votes(r);
-    raft__reset_election_deadline(r);
+    retry_election_later(r);
     ask_for_votes(r, KIND_VOTE, r->term, transfer);
 }
 
@@ -185,7 +203,7 @@ void raft__start_election(struct raft *r)
 {
     ASSERT(r->role != RAFT_LEADER);
     r->quiesced = false;
-    raft__reset_election_deadline(r);
+    retry_election_later(r);
     if (!raft__may_lead(r)) return;
     move(r, RAFT_PRE_CANDIDATE, 0);
     clear_votes(r);
@@ -227,9 +245,23 @@ static bool log_is_up_to_date(const struct raft *r, const struct raft_vote *vote
                                 raft__end_at(r, r->log.last_index));
 }
 
+/* Two ask at the same time: if both became candidates of one term, neither might win it. The one with the longer log
+ * goes on, or else with the higher number. */
+static bool makes_room_for(const struct raft *r, uint16_t rival, const struct raft_vote *vote)
+{
+    if (r->role != RAFT_PRE_CANDIDATE) return false;
+    uint64_t last = r->log.last_index;
+    bool is_equal = vote->last_index == last && vote->last_term == raft_log_term(&r->log, last);
+    return !is_equal || rival > r->config.node;
+}
+
 static void on_pre_vote(struct raft *r, uint16_t from, const struct raft_letter *m)
 {
     bool grant = m->term > r->term && log_is_up_to_date(r, &m->vote);
+    if (grant && makes_room_for(r, from, &m->vote)) {
+        raft__become_follower(r, r->term, 0);
+        retry_election_later(r);
+    }
     struct raft_letter reply = {.kind = KIND_PRE_VOTE_REPLY, .term = grant ? m->term : r->term, .granted = grant};
     if (grant) {
         raft__send(r, from, &reply);

@@ -132,6 +132,7 @@ void raft__put_chunk_wanted(struct raft *r, struct raft_chunk_wanted wanted);
 
 /* ---- raft_election.c ---- */
 void raft__become_follower(struct raft *r, uint64_t term, uint16_t leader);
+void raft__lost_leader(struct raft *r);                /* the host says that its node is gone */
 void raft__start_election(struct raft *r);             /* pre-vote first */
 void raft__start_transferred_election(struct raft *r); /* the leader asked us to */
 void raft__reset_election_deadline(struct raft *r);

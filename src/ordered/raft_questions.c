@@ -16,6 +16,11 @@ uint16_t raft_leader(const struct raft *r)
     return r->leader;
 }
 
+bool raft_is_handing_over(const struct raft *r)
+{
+    return r->role == RAFT_LEADER && r->transfer_to != 0;
+}
+
 uint64_t raft_term(const struct raft *r)
 {
     return r->term;

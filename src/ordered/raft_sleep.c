@@ -118,11 +118,13 @@ void raft__on_node(struct raft *r, uint16_t node, bool is_heard)
     peer->is_heard = is_heard;
     peer->is_lost = !is_heard;
     if (changed && r->joining) raft__on_node_while_joining(r);
-    if (!changed || !r->quiesced) return;
+    if (!changed || r->config.frozen) return;
     if (r->role == RAFT_LEADER) {
-        raft__wake(r); /* a majority may be gone, or somebody is back and must be told what it missed */
+        if (r->quiesced)
+            raft__wake(r); /* a majority may be gone, or somebody is back and must be told what it missed */
     } else if (!is_heard && node == r->leader) {
-        raft__wake(r); /* with a new random delay: not all groups of a lost node at once */
+        raft__wake(r);
+        raft__lost_leader(r);
     }
 }
 

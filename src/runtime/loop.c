@@ -108,6 +108,11 @@ static void publish_rooms(struct process *p)
     }
 }
 
+static bool others_have_stopped(const struct loop *l)
+{
+    return l->index != 0 || atomic_load(&l->process->loops_stopped) == l->process->config.shards - 1u;
+}
+
 static void on_turn(uv_prepare_t *prepare)
 {
     struct loop *l = prepare->data;
@@ -123,7 +128,7 @@ static void on_turn(uv_prepare_t *prepare)
         publish_rooms(l->process);
     }
     uint64_t now = loop__mono_ns();
-    if (l->stopping && (shard_is_stopped(l->shard) || now >= l->stop_deadline_ns)) {
+    if (l->stopping && ((shard_is_stopped(l->shard) && others_have_stopped(l)) || now >= l->stop_deadline_ns)) {
         finish_stop(l);
         return;
     }
@@ -354,6 +359,7 @@ static void close_handle(uv_handle_t *handle)
 /* The shard wrote back what it had, or its time is over: nothing acknowledged depends on what it did not finish. */
 static void finish_stop(struct loop *l)
 {
+    if (l->index != 0) atomic_fetch_add(&l->process->loops_stopped, 1);
     uv_prepare_stop(&l->prepare);
     uv_stop(&l->uv);
 }

@@ -55,6 +55,7 @@ struct process {
     struct loop loops[SHARDS_MAX];
     struct peers *peers;                          /* loop 0 */
     _Atomic int32_t skew_ms;                      /* FAULT SKEW of this node */
+    atomic_uint loops_stopped;                    /* of those other than the first, whose peers they need to the end */
     atomic_bool paused;                           /* FAULT PAUSE of this node */
     _Atomic size_t peer_room[TOPOLOGY_NODES_MAX]; /* for the shards beyond the first */
 };

@@ -135,11 +135,24 @@ static void wake_missed(struct world_node *n)
     }
 }
 
+/* The process of a node that was asked to stop ends when its last shard has stopped. */
+static void end_if_stopped(void *user, uint64_t generation)
+{
+    struct world_node *n = user;
+    if (!n->stopping || n->generation != generation) return;
+    for (uint8_t k = 0; k < n->shards_count; k++) {
+        if (!shard_is_stopped(n->shards[k].shard)) return;
+    }
+    world_node_crash(n->world, n->index);
+}
+
 static void end_iteration(struct world_shard *s)
 {
     struct world *w = s->world;
+    struct world_node *n = &w->nodes[s->node];
     shard_set_now(s->shard, world_wall_ms(w, s->node), world_mono_ns(w, s->node));
     uint64_t next = shard_end_iteration(s->shard);
+    if (n->stopping) schedule_at(&w->schedule, w->schedule.now_ns, end_if_stopped, n, n->generation);
     if (w->watcher) w->watcher(w->watcher_user, s->node, s->shard, false);
     if (next == UINT64_MAX || s->iteration_due) return;
     next = virtual_ns(w, s->node, next);
@@ -412,7 +425,7 @@ void world_node_crash(struct world *w, uint8_t node)
         disk_crash(n->shards[k].disk);
         kv_memory_crash(n->shards[k].kv);
     }
-    n->running = false;
+    n->running = n->stopping = false;
     n->generation++;
     n->paused = false;
     n->faults_count = 0;
@@ -423,6 +436,18 @@ void world_node_crash(struct world *w, uint8_t node)
     drop_deferred(n);
     network__node_down(w, node);
     client__node_down(w, node);
+}
+
+void world_node_stop(struct world *w, uint8_t node)
+{
+    struct world_node *n = &w->nodes[node];
+    ASSERT(n->running);
+    world__hash(w, "stop", node, 0, (struct slice){0});
+    n->stopping = true;
+    for (uint8_t k = 0; k < n->shards_count; k++) {
+        world__touch(&n->shards[k]);
+        shard_stop(n->shards[k].shard);
+    }
 }
 
 void world_node_wipe(struct world *w, uint8_t node)

@@ -53,6 +53,8 @@ void world_note(struct world *w, const char *format, ...) PRINTF_LIKE(2, 3); /* 
 /* Start or restart a node on its disk. False when the shard refused to open: *out_error tells why (may be NULL). */
 bool world_node_start(struct world *w, uint8_t node, struct buffer *out_error);
 void world_node_crash(struct world *w, uint8_t node);
+/* Ask it to stop in order, as a signal does. Some time later it does not run any more. */
+void world_node_stop(struct world *w, uint8_t node);
 void world_node_wipe(struct world *w, uint8_t node); /* it must be down: its next start finds new, empty disks */
 void world_node_pause(struct world *w, uint8_t node, bool paused);
 void world_node_skew(struct world *w, uint8_t node, int32_t skew_ms);

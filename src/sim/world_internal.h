@@ -41,8 +41,9 @@ struct world_node {
     uint8_t index;
     bool running;
     bool paused;
-    bool full;  /* its disks have no room: a first start fails */
-    bool fresh; /* the disks are new: the folder is made at the next start */
+    bool stopping; /* in order: it ends when its shards have */
+    bool full;     /* its disks have no room: a first start fails */
+    bool fresh;    /* the disks are new: the folder is made at the next start */
     uint64_t folder_id;
     uint64_t generation; /* of this process; grows at each crash */
     int32_t skew_ms;
