@@ -11,7 +11,7 @@
  * A node that was away gets the table when it meets another one (peer.c); if the coordinator dies before it told
  * anybody, the members of the metadata group know (metadata.c).
  *
- * T1  The group decides. A request to it carries an id made of the table's id, so that it can be asked again (S8).
+ * T1  The group decides. A request to it carries an id of its own, so that it can be asked again (S8).
  * T2  The reply says UNKNOWN only when the group has not told what became of the entry.
  */
 #include <stdarg.h>
@@ -371,8 +371,10 @@ static void ask_drop(struct task *task, enum drop_step step, int64_t version)
                                       table_bytes(task),
                                       key,
                                       text_of(task, "%llu", (unsigned long long)w->version)};
-        set_ask(task, ORDERED_MULTI, text_of(task, "drop:%llx", (unsigned long long)w->table.id), multi,
-                sizeof multi / sizeof multi[0]);
+        set_ask(task, ORDERED_MULTI,
+                text_of(task, "drop:%llx:%llx", (unsigned long long)w->table.id,
+                        (unsigned long long)prng_u64(&task->shard->prng)),
+                multi, sizeof multi / sizeof multi[0]);
     }
     ask_group(task);
 }

@@ -11,6 +11,7 @@
 #include "node/inspect.h"
 #include "sim/checker_groups.h"
 #include "sim/checker_ordered.h"
+#include "sim/operators.h"
 #include "sim/ordered_workload.h"
 #include "sim/workload.h"
 
@@ -24,6 +25,7 @@ struct run {
     struct ordered_history ordered_history;
     struct workload *load;
     struct ordered_workload *ordered_load; /* NULL: the plan has no ordered tables */
+    struct operators *operators;
     struct raft_watch *watch;
     struct run_report *report;
     bool lost[TOPOLOGY_NODES_MAX]; /* whose disk was wiped */
@@ -224,7 +226,8 @@ static bool run_until(struct run *run, bool (*reached)(struct run *run), uint64_
 
 static bool work_is_done(struct run *run)
 {
-    return workload_is_done(run->load) && (!run->ordered_load || ordered_workload_is_done(run->ordered_load));
+    return workload_is_done(run->load) && operators_are_done(run->operators) &&
+           (!run->ordered_load || ordered_workload_is_done(run->ordered_load));
 }
 
 static bool cluster_is_quiet(struct run *run)
@@ -288,6 +291,7 @@ static void judge_ordered(struct run *run, struct verdict *v)
 static void judge(struct run *run)
 {
     struct verdict *v = &run->report->verdict;
+    operators_judge(run->operators, v);
     judge_mergeable(run, v);
     if (run->ordered_load) judge_ordered(run, v);
     if (v->property && run->report->result == RUN_OK) run->report->result = RUN_SAFETY;
@@ -311,6 +315,7 @@ static void work_and_judge(struct run *run)
     plan_faults(run);
     workload_start(run->load);
     if (run->ordered_load) ordered_workload_start(run->ordered_load);
+    operators_start(run->operators);
     bool done = run_until(run, work_is_done, WORK_DEADLINE_S);
     heal_all(run);
     /* What can expire has expired before regions are compared one after the other. */
@@ -342,6 +347,7 @@ static void run_init(struct run *run, const struct plan *plan, struct run_report
     ordered_history_init(&run->ordered_history);
     world_watch(run->world, on_iteration, run);
     run->load = workload_new(run->world, plan, &run->history);
+    run->operators = operators_new(run->world, plan);
     if (plan->ordered_count)
         run->ordered_load = ordered_workload_new(run->world, plan, &run->ordered_history, &out->verdict);
 }
@@ -352,6 +358,7 @@ static void run_deinit(struct run *run)
                     world_now_ns(run->world) + run->plan->client_timeout_ns); /* late time-outs of clients */
     world_free(run->world);
     workload_free(run->load);
+    operators_free(run->operators);
     ordered_workload_free(run->ordered_load);
     history_deinit(&run->history);
     ordered_history_deinit(&run->ordered_history);
