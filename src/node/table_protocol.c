@@ -282,7 +282,11 @@ static void set_ask(struct task *task, enum ordered_job job, struct slice id, co
 
 static void creation_decided(struct task *task, const struct resp_value *reply)
 {
-    if (reply->type == RESP_INTEGER && reply->integer == 1) {
+    bool is_ours = reply->type == RESP_INTEGER && reply->integer == 1;
+#ifdef PLANTED_BUG_NAME_TAKEN_TWICE
+    is_ours = reply->type == RESP_INTEGER;
+#endif
+    if (is_ours) {
         install(task);
     } else if (reply->type == RESP_INTEGER) {
         fail(task, "ERR the table exists already");
