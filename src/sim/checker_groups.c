@@ -35,7 +35,10 @@ static void show_group(void *user, struct group *group)
     const struct showing *showing = user;
     const struct raft *raft = group_raft(group);
     uint64_t configured_at;
-    if (raft_is_joining(raft)) return; /* it says nothing yet */
+    if (raft_is_joining(raft)) {
+        raft_watch_joining(showing->watch, group_table(group), group_partition(group), showing->node_number);
+        return;
+    }
     struct raft_sight sight = {
         .table = group_table(group),
         .partition = group_partition(group),

@@ -21,6 +21,7 @@ struct watched_member {
     uint64_t checked, checked_term; /* its log is in the entries up to here */
     uint64_t durable, durable_term;
     bool was_wiped; /* until it is seen again */
+    bool is_joining;
 };
 
 struct reign {
@@ -341,16 +342,24 @@ static void see_commit(struct look *look)
     m->commit = s->commit;
 }
 
-void raft_watch_see(struct raft_watch *w, const struct raft_sight *sight, struct verdict *v)
+void raft_watch_joining(struct raft_watch *w, uint64_t table, uint16_t partition, uint16_t node)
 {
-    struct look look = {.watch = w, .sight = sight, .verdict = v};
-    look.group = need_group(w, sight->table, sight->partition);
+    need_member(need_group(w, table, partition), node)->is_joining = true;
+}
+
+void raft_watch_see(struct raft_watch *w, const struct raft_sight *shown, struct verdict *v)
+{
+    struct raft_sight sight = *shown;
+    struct look look = {.watch = w, .sight = &sight, .verdict = v};
+    look.group = need_group(w, sight.table, sight.partition);
     look.group_number = (uint64_t)(look.group - w->groups);
-    look.member = need_member(look.group, sight->node);
-    if (look.member->was_wiped) *look.member = (struct watched_member){.node = sight->node};
-    if (sight->starts) check_start(&look);
+    look.member = need_member(look.group, sight.node);
+    if (look.member->was_wiped) *look.member = (struct watched_member){.node = sight.node};
+    sight.starts = sight.starts || look.member->is_joining;
+    look.member->is_joining = false;
+    if (sight.starts) check_start(&look);
     see_log(&look);
     see_disk(&look);
     see_commit(&look);
-    if (sight->leads) see_leader(&look);
+    if (sight.leads) see_leader(&look);
 }

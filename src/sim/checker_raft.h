@@ -45,6 +45,9 @@ void raft_watch_free(struct raft_watch *w);
 void raft_watch_see(struct raft_watch *w, const struct raft_sight *sight, struct verdict *v);
 /* This node's disk is lost: what it had counts until it takes part again. */
 void raft_watch_forget(struct raft_watch *w, uint16_t node);
+/* A member that joins says nothing yet; it starts when it is seen next: it was told of its group after a restart, with
+ * nothing on its disk. */
+void raft_watch_joining(struct raft_watch *w, uint64_t table, uint16_t partition, uint16_t node);
 /* The highest index seen committed in this group; 0: none, or never seen. */
 uint64_t raft_watch_committed(const struct raft_watch *w, uint64_t table, uint16_t partition);
 
