@@ -8,9 +8,9 @@
 struct operators;
 
 struct operators *operators_new(struct world *w, const struct plan *plan);
-void operators_free(struct operators *o); /* accepts NULL */
-void operators_start(struct operators *o);
-bool operators_are_done(const struct operators *o);
+void operators_free(struct operators *o);           /* accepts NULL */
+void operators_start(struct operators *o);          /* until the last fault has ended */
+bool operators_are_done(const struct operators *o); /* all of them have their last answer */
 /* After healing: ask every node for every table. */
 void operators_judge(struct operators *o, struct verdict *v);
 
