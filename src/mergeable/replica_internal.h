@@ -1,10 +1,12 @@
 /* replica_internal.h: the parts of one replica, shared by the files of this room only.
  *
  *   replica.c       life, local write, durability, the tick           replay.c        the log again, after a start
- *   apply.c         a write or merged state -> store, ledger          drop.c          the end of a dropped table
- *   delivery.c      remote writes, causal buffer                      meta.c          what is written back beside the
- * items peers.c         sending: windows, resends, relay, backlog marks   report.c        clocks said and heard
+ *   clock.c         applied, durable, and the name to write under     drop.c          the end of a dropped table
+ *   apply.c         a write or merged state -> store, ledger          meta.c          what rests beside the items
+ *   delivery.c      remote writes, causal buffer                      report.c        clocks said and heard
+ *   peers.c         sending: windows, resends, relay, backlog marks
  *   copy_source.c   full copy, sending side                           copy_receive.c  full copy, receiving side (S2)
+ *                                                                     copy_merge.c    its chunks into our state
  *   collect.c       stability-driven collection (S1)                  expiry.c        removal of what expired (S16)
  *   ledger.c        the conflict ledger (S13)                         account.c       each origin counts its own dots
  */
@@ -227,17 +229,21 @@ struct peer *replica__peer(struct replica *r, uint16_t node);           /* NULL:
 struct origin *replica__origin(struct replica *r, uint64_t replica_id); /* created when new */
 struct origin *replica__find_origin(const struct replica *r, uint64_t replica_id);
 uint32_t replica__origin_index(const struct replica *r, const struct origin *o);
-void replica__pending_push(struct replica *r, uint64_t lsn, struct dot dot, struct vv *owned_join);
-void replica__count_applied(struct replica *r, struct dot dot, uint64_t lsn);
-void replica__adopt_clock(struct replica *r, const struct vv *clock, uint64_t lsn); /* the join of P3 */
-void replica__draw_incarnation(struct replica *r);
-void replica__join_move(struct replica *r, enum join_state to);        /* logs it; unless the log pushes back */
-void replica__take_incarnation(struct replica *r, uint64_t id);        /* it was logged */
-void replica__rejoin_as_new(struct replica *r, uint64_t counter_seen); /* P1 */
 bool replica__is_own_node(const struct replica *r, uint64_t replica_id);
 struct wait *replica__wait_new(struct replica *r, uint16_t peer);
 void replica__wait_read_done(void *user, enum status status, struct slice payload);
 void replica__wait_fetch_done(void *user, enum status status);
+
+/* clock.c */
+void replica__pending_push(struct replica *r, uint64_t lsn, struct dot dot, struct vv *owned_join);
+void replica__count_applied(struct replica *r, struct dot dot, uint64_t lsn);
+void replica__adopt_clock(struct replica *r, const struct vv *clock, uint64_t lsn); /* the join of P3 */
+/* Fold what is durable by now into the durable clock. Returns true if it grew. */
+bool replica__settle_pending(struct replica *r, uint64_t durable_lsn);
+void replica__draw_incarnation(struct replica *r);
+void replica__join_move(struct replica *r, enum join_state to);        /* logs it; unless the log pushes back */
+void replica__take_incarnation(struct replica *r, uint64_t id);        /* it was logged */
+void replica__rejoin_as_new(struct replica *r, uint64_t counter_seen); /* P1 */
 
 /* apply.c */
 void replica__apply(struct replica *r, const struct write *w, uint64_t hash, struct store_item *item, uint64_t lsn);
@@ -285,11 +291,30 @@ void replica__copy_end(struct peer *p);
 /* copy_receive.c */
 enum status replica__on_copy_offer(struct replica *r, struct peer *p, struct slice body);
 enum status replica__on_copy_chunk(struct replica *r, struct peer *p, struct slice body);
-bool replica__merge_chunk(struct replica *r, const struct copy_chunk *c, uint64_t lsn);
 void replica__copy_in_check(struct replica *r);
 void replica__copy_in_finish(struct replica *r, const struct vv *snapshot, uint64_t lsn); /* the join, logged at lsn */
 void replica__copy_in_write(struct buffer *b, const struct copy_in *c);
 enum status replica__copy_in_read(struct reader *reader, struct copy_in *out);
+
+/* copy_merge.c */
+/* Is everything in the chunk well-formed, sorted and within its range? Counts the items. */
+bool replica__check_groups(const struct copy_chunk *c, uint64_t *out_items);
+/* False, with nothing changed: the chunk's groups are damaged. What is ours in its range is warm. */
+bool replica__merge_chunk(struct replica *r, const struct copy_chunk *c, uint64_t lsn);
+enum { COPY_FETCH_MAX = 256 };
+struct own_range {
+    struct replica *replica;
+    uint64_t last;
+    uint64_t *hashes;
+    uint32_t count, capacity;
+    struct store_item *cold[COPY_FETCH_MAX]; /* not to be fetched within a scan */
+    struct store_space *cold_space[COPY_FETCH_MAX];
+    uint64_t cold_hash[COPY_FETCH_MAX]; /* of the key it belongs to */
+    uint32_t cold_count;
+};
+/* Every hash of ours in [first, last], sorted, each once, in `hashes` for the caller to free; and what of it is cold,
+ * as far as there is room. While replaying it is warmed at once. */
+void replica__own_range_gather(struct own_range *o, struct replica *r, uint64_t first, uint64_t last);
 
 /* collect.c */
 /* The items whose key hash is `hash`, at most GROUP_MAX; several only when hashes collide. */
