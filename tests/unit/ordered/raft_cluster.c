@@ -1,30 +1,12 @@
-/* raft_cluster.c: the virtual world around Raft cores: letters, disks, clocks, crashes; and what must hold over all. */
+/* raft_cluster.c: the virtual world around Raft cores: letters, disks, clocks, crashes. */
 #include "tests/unit/ordered/raft_cluster.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/hash.h"
 #include "base/memory.h"
 #include "ordered/raft_message.h"
-
-static void fail(struct cluster *c, const char *property)
-{
-    if (!c->failure) c->failure = property;
-}
-
-static void note(struct cluster *c, const char *format, ...) PRINTF_LIKE(2, 3);
-static void note(struct cluster *c, const char *format, ...)
-{
-    if (!c->note) return;
-    char line[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
-    va_end(args);
-    c->note(c->user, line);
-}
 
 static void *grown(void *items, uint32_t count, uint32_t *capacity, size_t item_bytes)
 {
@@ -147,7 +129,7 @@ static void describe(struct cluster *c, const char *verb, uint16_t from, uint16_
                  (unsigned long long)m.chunk.chunk.term, (unsigned long long)m.chunk.chunk.position,
                  m.chunk.chunk.last ? " last" : "");
     }
-    note(c, "%s%u>%u %s term %llu%s", verb, from, to, names[m.kind], (unsigned long long)m.term, rest);
+    cluster_note(c, "%s%u>%u %s term %llu%s", verb, from, to, names[m.kind], (unsigned long long)m.term, rest);
 }
 
 static void post(struct cluster *c, uint16_t from, uint16_t to, struct slice bytes)
@@ -211,9 +193,9 @@ static void start_write(struct cluster *c, struct cluster_node *n)
         record->entries[i].payload.data = copy_bytes(entry->payload);
     }
     if (record->count || fx->must_persist) {
-        note(c, "%u write %llu: term %llu vote %u, entries %llu..%llu", n->id, (unsigned long long)record->id,
-             (unsigned long long)fx->hard.term, fx->hard.vote, (unsigned long long)fx->append.first,
-             (unsigned long long)(fx->append.first + fx->append.count - (fx->append.count > 0)));
+        cluster_note(c, "%u write %llu: term %llu vote %u, entries %llu..%llu", n->id, (unsigned long long)record->id,
+                     (unsigned long long)fx->hard.term, fx->hard.vote, (unsigned long long)fx->append.first,
+                     (unsigned long long)(fx->append.first + fx->append.count - (fx->append.count > 0)));
     }
 }
 
@@ -249,114 +231,6 @@ void cluster_complete_write(struct cluster *c, uint16_t node)
     cluster_step(c, node, &event);
 }
 
-/* Does the durable part of a node's disk hold this entry, or a state that includes it? */
-static bool disk_holds(const struct cluster_node *n, uint64_t index, uint64_t term)
-{
-    uint64_t at_index = n->kept.index >= index ? term : 0;
-    for (uint32_t k = 0; k < n->durable_count; k++) {
-        const struct cluster_record *record = &n->disk[k];
-        if (record->is_install && record->install_index >= index) at_index = term;
-        for (uint32_t i = 0; i < record->count; i++) {
-            if (record->entries[i].index == index) at_index = record->entries[i].term;
-            if (record->entries[i].index < index && at_index != term) at_index = 0;
-        }
-    }
-    return at_index == term;
-}
-
-/* ---- the properties ---- */
-
-static void check_rule(struct cluster *c, const struct cluster_node *n, uint64_t index, uint64_t term)
-{
-    uint64_t unused;
-    const struct raft_set *set = &raft_configuration(n->raft, &unused)->now;
-    struct commit_labels labels[RAFT_MEMBERS_MAX];
-    uint64_t have = 0;
-    uint32_t counted = 0;
-    for (uint32_t i = 0; i < set->members_count; i++) {
-        if (set->members[i].kind == RAFT_LEARNER) continue;
-        labels[counted] = set->members[i].labels;
-        have |= (uint64_t)disk_holds(&c->nodes[set->members[i].node], index, term) << counted++;
-    }
-    if (!commit_rule_holds(&set->rule, labels, counted, have)) fail(c, "commit rule held");
-}
-
-static void check_leader(struct cluster *c, const struct cluster_node *n)
-{
-    if (!raft_is_leader(n->raft)) return;
-    uint64_t term = raft_term(n->raft);
-    ASSERT(term < CLUSTER_TERMS_MAX);
-    if (c->leader_of[term] == 0) {
-        c->leader_of[term] = n->id;
-        for (uint64_t i = raft_base_index(n->raft) + 1; i <= c->applied_max; i++) {
-            bool is_due = c->applied[i].known_in < term; /* committed in an earlier term */
-            if (is_due && raft_term_at(n->raft, i) != c->applied[i].term) fail(c, "leader completeness");
-        }
-        note(c, "%u leads term %llu", n->id, (unsigned long long)term);
-    }
-    if (c->leader_of[term] != n->id) fail(c, "election safety");
-}
-
-/* Two logs that have the same term at an index are the same before it: checked where both have it. */
-static void check_log_matching(struct cluster *c, const struct cluster_node *n)
-{
-    for (uint32_t k = 1; k <= c->count; k++) {
-        const struct cluster_node *other = &c->nodes[k];
-        if (!other->raft || other == n) continue;
-        uint64_t a = raft_last_index(n->raft), b = raft_last_index(other->raft);
-        uint64_t at = a < b ? a : b, low = raft_base_index(n->raft), low_b = raft_base_index(other->raft);
-        if (low_b > low) low = low_b;
-        bool agreed = false;
-        for (; at > low; at--) {
-            bool same = raft_term_at(n->raft, at) == raft_term_at(other->raft, at);
-            if (agreed && !same) fail(c, "log matching");
-            agreed |= same;
-        }
-    }
-}
-
-static void apply_entry(struct cluster *c, struct cluster_node *n, const struct raft_entry *entry)
-{
-    uint64_t index = entry->index;
-    ASSERT(index < CLUSTER_INDEX_MAX);
-    if (index != n->state.index + 1) fail(c, "each index applied once, in order");
-    n->state.hash = hash_bytes(entry->payload, n->state.hash + entry->term);
-    n->state.index = index;
-    n->state.term = entry->term;
-    if (entry->kind == RAFT_ENTRY_CONFIGURATION) {
-        n->state.configuration_index = index;
-        if (raft_configuration_read(entry->payload, &n->state.configuration) != STATUS_OK) fail(c, "configuration");
-    }
-    if (c->applied[index].term == 0) {
-        c->applied[index].term = entry->term;
-        c->applied[index].hash = n->state.hash;
-        c->applied[index].known_in = raft_term(n->raft);
-        if (index > c->applied_max) c->applied_max = index;
-        if (c->check_rule) check_rule(c, n, index, entry->term);
-    }
-    if (c->applied[index].term != entry->term || c->applied[index].hash != n->state.hash) {
-        fail(c, "state machine safety");
-    }
-    if (entry->kind == RAFT_ENTRY_NORMAL) {
-        note(c, "%u applies %llu %.*s", n->id, (unsigned long long)index, (int)entry->payload.length,
-             (const char *)entry->payload.data);
-    }
-}
-
-static void take_reads(struct cluster *c, struct cluster_node *n)
-{
-    for (uint32_t i = 0; i < n->fx.reads_count; i++) {
-        const struct raft_read *read = &n->fx.reads[i];
-        struct cluster_read *asked = &c->reads[read->context % CLUSTER_READS_MAX];
-        if (asked->node != n->id || asked->result != -1) continue;
-        asked->result = (int)read->result;
-        asked->index = read->index;
-        if (read->result == RAFT_READ_READY && read->index < asked->floor) fail(c, "linearizable reads");
-        note(c, "%u read %llu %s %llu", n->id, (unsigned long long)read->context,
-             read->result == RAFT_READ_READY ? "ready at" : "refused", (unsigned long long)read->index);
-    }
-}
-
 /* ---- one step ---- */
 
 static void hold(struct cluster_node *n, const struct raft_message *m, uint64_t after_write)
@@ -371,7 +245,7 @@ static void take_chunk(struct cluster *c, struct cluster_node *n)
     if (!n->fx.has_chunk) return;
     const struct raft_chunk *chunk = &n->fx.chunk;
     if (chunk->position == 0) n->staged_position = 0;
-    if (chunk->position != n->staged_position) fail(c, "chunks in order");
+    if (chunk->position != n->staged_position) cluster_fail(c, "chunks in order");
     n->staged_position = chunk->next;
     n->staged = *chunk;
     if (chunk->bytes.length == sizeof n->staged_hash) memcpy(&n->staged_hash, chunk->bytes.data, sizeof n->staged_hash);
@@ -386,10 +260,10 @@ static void install(struct cluster *c, struct cluster_node *n)
     n->state = (struct cluster_state){.index = n->staged.index, .term = n->staged.term, .hash = n->staged_hash};
     n->state.configuration_index = n->staged.index;
     struct slice configuration = buffer_slice(&n->staged_configuration);
-    if (raft_configuration_read(configuration, &n->state.configuration) != STATUS_OK) fail(c, "configuration");
+    if (raft_configuration_read(configuration, &n->state.configuration) != STATUS_OK) cluster_fail(c, "configuration");
     bool is_witness = n->staged.bytes.length == 0; /* where the log begins is all that it needs */
     if (is_witness) n->state.hash = c->applied[n->staged.index].hash;
-    if (n->state.hash != c->applied[n->staged.index].hash) fail(c, "snapshot equals the state");
+    if (n->state.hash != c->applied[n->staged.index].hash) cluster_fail(c, "snapshot equals the state");
     n->kept = n->state;
     struct cluster_record *record = push_record(c, n);
     record->is_install = true;
@@ -397,7 +271,8 @@ static void install(struct cluster *c, struct cluster_node *n)
     record->install_term = n->state.term;
     while (n->durable_count < n->disk_count)
         cluster_complete_write(c, n->id); /* the install is durable: all before is */
-    note(c, "%u installs %llu/%llu", n->id, (unsigned long long)n->state.index, (unsigned long long)n->state.term);
+    cluster_note(c, "%u installs %llu/%llu", n->id, (unsigned long long)n->state.index,
+                 (unsigned long long)n->state.term);
     struct raft_event event = {.type = RAFT_INSTALLED, .installed = {n->state.index, n->state.term, configuration}};
     cluster_step(c, n->id, &event);
 }
@@ -461,10 +336,10 @@ static void apply_all(struct cluster *c, struct cluster_node *n, struct raft_spa
     for (uint64_t i = 0; i < apply.count; i++) {
         const struct raft_entry *entry = raft_entry(n->raft, apply.first + i);
         if (!entry) {
-            fail(c, "entries to apply are readable");
+            cluster_fail(c, "entries to apply are readable");
             return;
         }
-        apply_entry(c, n, entry);
+        cluster_check_apply(c, n, entry);
     }
     if (apply.count == 0) return;
     struct raft_event event = {.type = RAFT_APPLIED, .applied_index = apply.first + apply.count - 1};
@@ -476,7 +351,7 @@ void cluster_step(struct cluster *c, uint16_t node, struct raft_event *event)
     struct cluster_node *n = &c->nodes[node];
     if (!n->raft || c->failure) return;
     event->now_ns = (uint64_t)n->clock_ns;
-    if (raft_step(n->raft, event, &n->fx) != STATUS_OK) fail(c, "members speak correctly");
+    if (raft_step(n->raft, event, &n->fx) != STATUS_OK) cluster_fail(c, "members speak correctly");
     if (n->fx.proposal != RAFT_PROPOSAL_NONE) c->last_proposal = n->fx.proposal;
     start_write(c, n);
     for (uint32_t i = 0; i < n->fx.send_now_count; i++) {
@@ -486,10 +361,10 @@ void cluster_step(struct cluster *c, uint16_t node, struct raft_event *event)
         hold(n, &n->fx.send_after_durable[i], n->fx.after_write);
     }
     take_chunk(c, n);
-    take_reads(c, n);
-    check_leader(c, n);
+    cluster_check_reads(c, n);
+    cluster_check_leader(c, n);
     if (n->fx.append.count > 0 && c->count <= 5 && !c->by_hand && prng_chance(&c->prng, 1, 16))
-        check_log_matching(c, n);
+        cluster_check_log_matching(c, n);
     if (raft_commit_index(n->raft) > c->commit_max) c->commit_max = raft_commit_index(n->raft);
     struct raft_span apply = n->fx.apply;
     if (n->fx.loads_count > 0)
@@ -527,7 +402,7 @@ void cluster_start(struct cluster *c, uint16_t node)
         if (record->has_hard) raft_restore_hard_state(n->raft, record->hard);
         if (record->is_install) raft_restore_installed(n->raft, record->install_index, record->install_term);
         for (uint32_t i = 0; i < record->count; i++) {
-            if (raft_restore_entry(n->raft, &record->entries[i]) != STATUS_OK) fail(c, "logs are restored");
+            if (raft_restore_entry(n->raft, &record->entries[i]) != STATUS_OK) cluster_fail(c, "logs are restored");
         }
     }
     raft_start(n->raft, (uint64_t)n->clock_ns);

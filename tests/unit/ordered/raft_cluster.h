@@ -128,4 +128,16 @@ uint64_t cluster_clock(const struct cluster *c, uint16_t node);
 /* A configuration of voters 1..count, node n in region (n - 1) % regions + 1. */
 struct raft_configuration cluster_configuration(uint32_t count, uint32_t regions, struct commit_rule rule);
 
+/* ---- what must hold over all (raft_cluster_check.c); a property that does not is c->failure ---- */
+
+void cluster_fail(struct cluster *c, const char *property); /* the first one stays */
+void cluster_note(struct cluster *c, const char *format, ...) PRINTF_LIKE(2, 3);
+void cluster_check_leader(struct cluster *c, const struct cluster_node *n);
+/* Two logs that have the same term at an index are the same before it: checked where both have it. */
+void cluster_check_log_matching(struct cluster *c, const struct cluster_node *n);
+/* Apply the entry to the node's state, which must agree with everybody's. */
+void cluster_check_apply(struct cluster *c, struct cluster_node *n, const struct raft_entry *entry);
+/* Take the answers of the last step's reads. */
+void cluster_check_reads(struct cluster *c, struct cluster_node *n);
+
 #endif
