@@ -242,7 +242,8 @@ static bool serve_command(struct task *task, struct reader *r)
     if (!task->command || !dispatch__arity_fits(task->command, count)) return false;
     const struct command *command = task->command;
     if (!task->slot) return (command->flags & COMMAND_SHARD_ZERO) && s->config.shard == 0;
-    if (task->slot->table->table.contract.engine == ENGINE_ORDERED) return false;
+    bool is_ordered = task->slot->table->table.contract.engine == ENGINE_ORDERED;
+    if (is_ordered && task->command->scope != SCOPE_ENTRY) return false;
     if (command->scope == SCOPE_ENTRY) return true;
     if (command->scope == SCOPE_CONNECTION || command->scope == SCOPE_KEYSPACE || command->key_first == 0) return false;
     size_t step = command->scope == SCOPE_KEY ? count : command->key_step;

@@ -384,8 +384,36 @@ static bool find_entry(struct request *request, struct ledger_place *out_place, 
     return true;
 }
 
+/* An entry that a group does not have: its id is made of the entry's position and hash. */
+static enum command_result show_group(struct request *request)
+{
+    uint64_t table;
+    uint16_t partition;
+    struct ledger_place place;
+    struct store_item *item = NULL;
+    struct group_ledger_row found;
+    char id[LEDGER_ID_BYTES_MAX];
+    struct machine *m = group_machine(request->slot->group);
+    if (ledger_id_parse(request->args[2], &table, &partition, &place)) {
+        item = group_ledger_find(m, place.dot.replica, place.dot.counter, place.key_hash);
+    }
+    if (item && store_item_is_cold(item)) {
+        task__fetch(request->shard, request->client, request->task, machine_record_space(m), item);
+        return COMMAND_PARK_COLD;
+    }
+    if (!item || !group_ledger_row(item, request->arena, &found)) {
+        reply_unknown(request);
+        return COMMAND_DONE;
+    }
+    struct conflict_row row = conflicts__row_of_group(request->slot, &found, id);
+    request->wait_lsn = item->lsn;
+    write_row(request, &row);
+    return COMMAND_DONE;
+}
+
 static enum command_result on_show(struct request *request)
 {
+    if (request->slot->group) return show_group(request);
     struct ledger_place place;
     struct store_item *item;
     struct ledger_entry entry;
@@ -470,6 +498,11 @@ static void keep_warm(struct store_space *space, struct store_item *item)
 
 static enum command_result on_restore(struct request *request)
 {
+    if (request->slot->group) {
+        reply_contract(request, "an entry of an ordered table is not restored by itself: CONFLICTS SHOW has its words, "
+                                "write again what should hold");
+        return COMMAND_DONE;
+    }
     struct ledger_place place;
     struct store_item *item;
     struct ledger_entry entry;

@@ -118,11 +118,12 @@ static void run_on_shard_zero(struct task *task)
 static void run_at_slot(struct task *task)
 {
     struct shard *s = task->shard;
-    if (task->slot->table->table.contract.engine == ENGINE_ORDERED) {
+    bool is_ordered = task->slot->table->table.contract.engine == ENGINE_ORDERED;
+    if (is_ordered && task->command->scope != SCOPE_ENTRY) {
         ordered__run(task);
         return;
     }
-    if (task->slot->replica && replica_is_serving(task->slot->replica)) {
+    if (ordered__serves(task->slot) || (task->slot->replica && replica_is_serving(task->slot->replica))) {
         run_handler(task);
         return;
     }

@@ -90,7 +90,8 @@ bool group_is_degraded(const struct group *g)
 {
     uint64_t index;
     const struct raft_configuration *c = raft_configuration(g->raft, &index);
-    return g->generation != 0 && (c->joint || !is_contracts(&c->now, &g->config.members));
+    bool is_settled = raft_configuration_is_settled(g->raft) && is_contracts(&c->now, &g->config.members);
+    return g->generation != 0 && !is_settled;
 }
 
 /* ---- both ---- */

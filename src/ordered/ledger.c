@@ -32,13 +32,19 @@ bool group_ledger_wants(struct slice payload, struct arena *arena)
     return machine_entry_read(payload, arena, &entry) == STATUS_OK && first_write(&entry);
 }
 
+static size_t write_name(char name[GROUP_LEDGER_NAME_BYTES_MAX], uint64_t term, uint64_t index, uint64_t hash)
+{
+    int length = snprintf(name, GROUP_LEDGER_NAME_BYTES_MAX, "%llx.%llx.%llx", (unsigned long long)term,
+                          (unsigned long long)index, (unsigned long long)hash);
+    ASSERT(length > 0 && length < GROUP_LEDGER_NAME_BYTES_MAX);
+    return (size_t)length;
+}
+
 struct machine_args group_ledger_words(const struct group_ledger_entry *e, struct arena *arena)
 {
     char name[GROUP_LEDGER_NAME_BYTES_MAX];
     struct buffer bytes;
-    int length = snprintf(name, sizeof name, "%llx.%llx.%llx", (unsigned long long)e->term,
-                          (unsigned long long)e->index, (unsigned long long)hash_key(e->payload));
-    ASSERT(length > 0 && (size_t)length < sizeof name);
+    size_t length = write_name(name, e->term, e->index, hash_key(e->payload));
     buffer_init(&bytes, GROUP_LEDGER_HEAD_BYTES_MAX + GROUP_LEDGER_PAYLOAD_BYTES_MAX);
     write_u8(&bytes, (uint8_t)e->reason);
     write_varint(&bytes, e->node);
@@ -49,7 +55,7 @@ struct machine_args group_ledger_words(const struct group_ledger_entry *e, struc
     buffer_append_slice(&bytes, e->payload);
     ASSERT(!bytes.overflowed);
     struct slice *args = arena_alloc(arena, 2 * sizeof *args);
-    args[0] = arena_copy(arena, slice_of(name, (size_t)length));
+    args[0] = arena_copy(arena, slice_of(name, length));
     args[1] = arena_copy(arena, buffer_slice(&bytes));
     buffer_deinit(&bytes);
     return (struct machine_args){args, 2};
@@ -100,10 +106,22 @@ bool group_ledger_words_are_sound(const struct machine_args *words)
            read_name(words->args[0], &term, &index, &hash) && read_bytes_of(words->args[1], &entry);
 }
 
-bool group_ledger_knows(struct machine *m, struct slice name)
+static struct store_item *find_named(struct machine *m, struct slice name)
 {
     struct slice full = machine__record_name(m, MACHINE_RECORD_LEDGER, name);
-    return store_find(m->records, full, hash_key(full)) != NULL;
+    return store_find(m->records, full, hash_key(full));
+}
+
+bool group_ledger_knows(struct machine *m, struct slice name)
+{
+    return find_named(m, name) != NULL;
+}
+
+struct store_item *group_ledger_find(struct machine *m, uint64_t term, uint64_t index, uint64_t hash)
+{
+    char name[GROUP_LEDGER_NAME_BYTES_MAX];
+    size_t length = write_name(name, term, index, hash);
+    return find_named(m, slice_of(name, length));
 }
 
 /* ---- for people ---- */

@@ -35,6 +35,7 @@ bool group_ledger_wants(struct slice payload, struct arena *arena);
 struct machine_args group_ledger_words(const struct group_ledger_entry *entry, struct arena *arena);
 /* A record of these words, as the log carries it. */
 MUST_USE bool group_ledger_words_are_sound(const struct machine_args *words);
+struct store_item *group_ledger_find(struct machine *m, uint64_t term, uint64_t index, uint64_t hash); /* or NULL */
 bool group_ledger_knows(struct machine *m, struct slice name);
 
 /* For people. */
