@@ -391,7 +391,7 @@ static void agrees_with_trying_every_order(void **state)
             else
                 wrong++;
         }
-        assert_true(fine > 200 && wrong > 200);
+        assert_true(fine > TWIN_ROUNDS / 20 && wrong > TWIN_ROUNDS / 20);
     }
 }
 
