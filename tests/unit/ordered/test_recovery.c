@@ -185,6 +185,26 @@ static void the_start_leads_alone_and_keeps_its_tail(void **state)
     group_world_deinit(&w);
 }
 
+static void of_two_recoveries_the_higher_one_wins(void **state)
+{
+    (void)state;
+    struct group_world w;
+    open_with_tail(&w);
+    struct recovery_order first = order_of(1, 1, 5), second = first;
+    second.generation = recovery_next_generation(0, 3);
+    assert_true(second.generation > first.generation);
+    assert_true(group_prepare_recovery(w.group, first.generation, now_of(&w)));
+    assert_true(group_prepare_recovery(w.group, second.generation, now_of(&w)));
+    assert_false(group_recover(w.group, &first, now_of(&w))); /* whose coordinator knows nothing of the other */
+    assert_false(group_prepare_recovery(w.group, first.generation, now_of(&w)));
+    assert_int_equal(RECOVERY_PREPARED, group_standing(w.group));
+    assert_true(group_recover(w.group, &second, now_of(&w)));
+    group_world_notice(&w, 2, &first); /* late: of an older generation */
+    assert_int_equal(RECOVERY_MEMBER, group_standing(w.group));
+    group_world_run(&w);
+    group_world_deinit(&w);
+}
+
 static void a_fenced_member_is_silent_for_ever(void **state)
 {
     (void)state;
@@ -335,6 +355,7 @@ int main(void)
         cmocka_unit_test(logs_part_where_terms_do),
         cmocka_unit_test(prepared_stands_still_also_after_a_crash),
         cmocka_unit_test(the_start_leads_alone_and_keeps_its_tail),
+        cmocka_unit_test(of_two_recoveries_the_higher_one_wins),
         cmocka_unit_test(a_fenced_member_is_silent_for_ever),
         cmocka_unit_test(a_tail_is_handed_over_also_from_rest),
         cmocka_unit_test(a_blank_member_joins_again_by_a_snapshot),
