@@ -12,7 +12,7 @@ static const struct command commands[] = {
      "Does the command once, however often it is sent with this id, and gives the same reply each time.", NULL},
     {"multi", 1, SCOPE_ORDERED, COMMAND_FAST, 0, 0, "ordered", "",
      "Begins a transaction: what follows is queued until EXEC.", NULL},
-    {"outcome", -4, SCOPE_ORDERED, COMMAND_WRITES, 0, 0, "ordered", "id KEY key [CANCEL]",
+    {"outcome", -2, SCOPE_ORDERED, COMMAND_WRITES, 0, 0, "ordered", "id [KEY key [CANCEL]]",
      "Tells what became of a command that was sent with this id; CANCEL: if it has not been done, it never will be.",
      NULL},
     {"unwatch", 1, SCOPE_ORDERED, COMMAND_FAST, 0, 0, "ordered", "", "Forgets all watched keys.", NULL},

@@ -42,6 +42,8 @@ enum ordered_job {
     ORDERED_VERSION, /* of the key in args */
     ORDERED_MULTI,   /* args as ordered_multi.c says */
     ORDERED_ENTRY,   /* args: an entry of a transaction (txn_ask.c); it keeps no order with others */
+    ORDERED_FATE,    /* of the write whose position the id in args names */
+    ORDERED_JOBS_END,
 };
 
 struct ordered_ask { /* what is asked of a group; borrowed */
@@ -74,6 +76,7 @@ struct ordered_waiter {    /* an entry or a read that a group has taken */
     struct partition_slot *slot;
     uint64_t deadline_ns;
     uint64_t term, index; /* of the entry; 0: a read */
+    bool may_meet_lock;   /* then being applied does not mean being done */
     struct task *task;    /* NULL: a client's own */
     uint64_t client, mark;
 };
@@ -147,8 +150,17 @@ void ordered__reply_several_groups(const char *name, struct buffer *reply);
 void ordered__reply_failure(struct partition_slot *slot, enum group_outcome outcome, struct buffer *reply);
 void ordered__reply_not_for_ordered(struct partition_slot *slot, const struct command *command, struct buffer *reply);
 void ordered__reply_no_leader(struct partition_slot *slot, struct buffer *reply);
-void ordered__reply_unknown(struct partition_slot *slot, uint64_t term, uint64_t index, struct buffer *reply);
+void ordered__reply_unknown(const struct ordered_waiter *waiter, struct buffer *reply);
 void ordered__reply_read_timeout(struct partition_slot *slot, struct buffer *reply);
+
+/* ordered_position.c: the id by which an -UNKNOWN names its write: g:<table>:<partition>:<term>:<index> */
+struct ordered_position {
+    uint64_t table, term, index;
+    uint16_t partition;
+};
+enum { ORDERED_POSITION_BYTES_MAX = 96 };
+void ordered__position_write(const struct ordered_position *position, char out[ORDERED_POSITION_BYTES_MAX]);
+bool ordered__position_read(struct slice id, struct ordered_position *out); /* false: it is none */
 
 /* ordered_peer.c: frames, beats, ticks */
 void ordered__send(void *user, uint16_t node, struct slice bytes);

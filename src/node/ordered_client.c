@@ -88,7 +88,7 @@ enum dispatched ordered__on_ask(struct client *c, const struct command *command,
     bool reads_here = free && !writes && (leads || ordered__reads_any(slot));
     if (reads_here && read_at_once(c, ask, slot)) return DISPATCHED;
     uint64_t mark = client__defer(c);
-    bool may_meet_lock = leads && machine_transactions_count(group_machine(slot->group)) > 0; /* then a task waits */
+    bool may_meet_lock = leads && group_may_meet_lock(slot->group); /* then a task waits */
     bool quick = leads && writes && ask->job != ORDERED_CANCEL && !may_meet_lock;
     if (quick && ordered__propose(slot, NULL, c->id, mark, ask) == GROUP_DONE) return DISPATCHED;
     run_as_task(c, command, ask, slot, mark, writes);
@@ -243,14 +243,30 @@ static enum dispatched on_with(struct client *c, const struct resp_request *word
     return has_id ? on_idempotent(c, &inner, &durability.rule) : run_inner(c, "WITH WRITE", &ask);
 }
 
+/* OUTCOME g:... : the id of an -UNKNOWN says which group to ask. */
+static enum dispatched on_fate(struct client *c, const struct command *command, const struct slice *id)
+{
+    struct ordered_position position;
+    struct partition_slot *slot = NULL;
+    if (ordered__position_read(*id, &position)) slot = catalog__slot(c->shard, position.table, position.partition);
+    if (!slot || slot->table->table.contract.engine != ENGINE_ORDERED) {
+        resp_write_error(&c->out, "ERR OUTCOME of an id of your own needs a key: OUTCOME id KEY key [CANCEL]; without "
+                                  "one it takes the id that an -UNKNOWN names, of a table that is there");
+        return refuse(c);
+    }
+    struct ordered_ask ask = {ORDERED_FATE, slice_of(NULL, 0), c->resp_version, id, 1, NULL};
+    return ordered__on_ask(c, command, &ask, slot, false);
+}
+
 static enum dispatched on_outcome(struct client *c, const struct command *command, const struct resp_request *words)
 {
     const struct slice *args = words->args;
+    if (words->args_count == 2) return on_fate(c, command, &args[1]);
     bool cancels = words->args_count == 5 && slice_is_word(args[4], "cancel");
     bool is_fine = (words->args_count == 4 || cancels) && slice_is_word(args[2], "key");
     if (txn__is_id(args[1])) cancels = false; /* a transaction that nobody ends is ended by its groups */
     if (!is_fine) {
-        resp_write_error(&c->out, "ERR syntax error: OUTCOME id KEY key [CANCEL]");
+        resp_write_error(&c->out, "ERR syntax error: OUTCOME id [KEY key [CANCEL]]");
         return refuse(c);
     }
     if (!id_is_fine(c, args[1])) return refuse(c);

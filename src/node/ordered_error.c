@@ -102,19 +102,27 @@ void ordered__reply_no_leader(struct partition_slot *slot, struct buffer *reply)
     finish(&text, reply);
 }
 
-void ordered__reply_unknown(struct partition_slot *slot, uint64_t term, uint64_t index, struct buffer *reply)
+void ordered__reply_unknown(const struct ordered_waiter *waiter, struct buffer *reply)
 {
+    struct partition_slot *slot = waiter->slot;
+    struct ordered_position position = {slot->table->table.id, waiter->term, waiter->index, slot->partition};
+    char id[ORDERED_POSITION_BYTES_MAX];
     struct buffer text;
+    ordered__position_write(&position, id);
     buffer_init(&text, TEXT_BYTES_MAX);
 #ifdef PLANTED_BUG_UNKNOWN_TOLD_AS_REFUSED
     buffer_append_format(&text, "UNAVAILABLE ");
 #endif
     buffer_append_format(
         &text, "UNKNOWN the write is in the leader's log and was not confirmed in time: table '%s' position %llu.%llu",
-        slot->table->table.name, (unsigned long long)term, (unsigned long long)index);
+        slot->table->table.name, (unsigned long long)position.term, (unsigned long long)position.index);
     if (slot->group) append_who(slot, &text);
-    buffer_append_format(&text,
-                         "; it may or may not be done: ask OUTCOME if it had an id, else read before you repeat it");
+    if (waiter->may_meet_lock) {
+        buffer_append_format(&text, "; it may or may not be done: ask OUTCOME if it had an id, else read before you "
+                                    "repeat it");
+    } else {
+        buffer_append_format(&text, "; it may or may not be done: ask OUTCOME %s", id);
+    }
     finish(&text, reply);
 }
 

@@ -69,7 +69,9 @@ bool ordered__is_one_group(struct shard *s, const struct ordered_ask *ask, const
     case ORDERED_OUTCOME:
     case ORDERED_CANCEL:
     case ORDERED_VERSION: look(&places, ask->args[0]); break;
-    case ORDERED_ENTRY: return true; /* whoever sends it knows its group, not its keys */
+    case ORDERED_ENTRY:
+    case ORDERED_FATE:
+    case ORDERED_JOBS_END: return true; /* whoever sends it knows its group, not its keys */
     }
     return places.is_one && places.slot == slot;
 }

@@ -81,7 +81,7 @@ static uint16_t leader_region_of(const struct raft_set *set)
 }
 
 /* The group's first members, the same at every replica; and the longest round trip between two of them. */
-static void members_of(const struct partition_slot *slot, struct raft_set *out, uint64_t *out_round_trip_ns)
+static enum status members_of(const struct partition_slot *slot, struct raft_set *out, uint64_t *out_round_trip_ns)
 {
     const struct topology *t = shard__topology(slot->shard);
     struct placement placement;
@@ -100,7 +100,13 @@ static void members_of(const struct partition_slot *slot, struct raft_set *out, 
             if (round_trip_ns > *out_round_trip_ns) *out_round_trip_ns = round_trip_ns;
         }
     }
-    if (raft_set_check(out) != STATUS_OK) PANIC("table %s: a contract that no group can keep", slot->table->table.name);
+    if (raft_set_check(out) == STATUS_OK) return STATUS_OK;
+    shard__log(
+        slot->shard, 'E', "contract-unsatisfiable",
+        "table=%s: the nodes of the cluster file can't satisfy its DURABILITY; start with the regions, zones and "
+        "tags that it was created with",
+        slot->table->table.name);
+    return STATUS_LIMIT;
 }
 
 static void role_changed(void *user)
@@ -120,11 +126,12 @@ enum status ordered__open(struct partition_slot *slot, bool joins)
                                   .scratch = &s->ordered.effects,
                                   .effects = {slot, ordered__send, ordered__done, role_changed}};
     uint64_t table = config.machine.table;
-    members_of(slot, &config.members, &config.round_trip_ns_max);
+    enum status status = members_of(slot, &config.members, &config.round_trip_ns_max);
+    if (status != STATUS_OK) return status;
     config.members.leader_region = leader_region_of(&config.members);
     struct slice metas[2] = {catalog__rest_meta(s, table, slot->partition),
                              catalog__rest_meta(s, table, slot->partition | MACHINE_HOME_BIT)};
-    enum status status = group_open(&config, metas, &slot->group);
+    status = group_open(&config, metas, &slot->group);
     if (status != STATUS_OK) {
         slot->group = NULL;
         return status;

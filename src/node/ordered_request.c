@@ -74,7 +74,7 @@ void ordered__check_deadlines(struct shard *s)
         struct buffer reply;
         buffer_init(&reply, CLIENT_REPLY_BYTES_MAX);
         if (waiter.index) {
-            ordered__reply_unknown(waiter.slot, waiter.term, waiter.index, &reply);
+            ordered__reply_unknown(&waiter, &reply);
         } else {
             ordered__reply_read_timeout(waiter.slot, &reply);
         }
@@ -149,6 +149,7 @@ enum group_outcome ordered__propose(struct partition_slot *slot, struct task *ta
     waiter->task = task;
     waiter->client = client;
     waiter->mark = mark;
+    waiter->may_meet_lock = group_may_meet_lock(slot->group);
     enum group_outcome outcome = GROUP_TOO_LARGE;
     if (write_entry(slot, ask) && !s->ordered.entry.overflowed) {
         outcome = group_propose(slot->group, token, buffer_slice(&s->ordered.entry), ask->rule,
@@ -233,6 +234,22 @@ static enum machine_result read_outcome(struct partition_slot *slot, const struc
     return result;
 }
 
+static void read_fate(struct partition_slot *slot, const struct ordered_ask *ask, struct buffer *reply)
+{
+    static const char *const names[] = {
+        [GROUP_FATE_DONE] = "done", [GROUP_FATE_REPLACED] = "replaced", [GROUP_FATE_UNKNOWN] = "unknown"};
+    struct ordered_position position;
+    enum group_fate fate = GROUP_FATE_UNKNOWN; /* a position that is none was checked by who asks */
+    if (ordered__position_read(ask->args[0], &position)) {
+        fate = group_fate_of(slot->group, position.term, position.index);
+    }
+    resp_write_map(reply, ask->resp_version, 2);
+    resp_write_bulk(reply, SLICE_LITERAL("state"));
+    resp_write_bulk(reply, slice_of_string(names[fate]));
+    resp_write_bulk(reply, SLICE_LITERAL("reply"));
+    resp_write_null(reply, ask->resp_version);
+}
+
 enum machine_result ordered__read(struct partition_slot *slot, const struct ordered_ask *ask, struct arena *arena,
                                   struct buffer *reply, struct machine_answer *answer)
 {
@@ -241,8 +258,10 @@ enum machine_result ordered__read(struct partition_slot *slot, const struct orde
     case ORDERED_VERSION: return read_version(slot, ask, reply, answer);
     case ORDERED_OUTCOME:
     case ORDERED_CANCEL: return read_outcome(slot, ask, reply, answer);
+    case ORDERED_FATE: read_fate(slot, ask, reply); return MACHINE_DONE;
     case ORDERED_MULTI:
-    case ORDERED_ENTRY: break;
+    case ORDERED_ENTRY:
+    case ORDERED_JOBS_END: break;
     }
     PANIC("job %d reads nothing", (int)ask->job);
 }
@@ -319,7 +338,7 @@ void ordered__done(void *user, uint64_t token, enum group_outcome outcome, struc
                          "can't be told any more, since another replica leads now");
         end_waiting(s, &waiter, reply);
     } else if (outcome == GROUP_LOST) {
-        ordered__reply_unknown(slot, waiter.term, waiter.index, reply);
+        ordered__reply_unknown(&waiter, reply);
         end_waiting(s, &waiter, reply);
     } else if (!waiter.task) {
         ordered__reply_failure(slot, outcome, reply);
@@ -471,7 +490,8 @@ static bool is_refused(struct task *task)
         if (!machine_command_check(command, task->args, task->args_count, &task->reply)) return true;
         reads = !(command->flags & MACHINE_WRITES);
     }
-    task->ordered.writes = !reads && task->ordered.job != ORDERED_OUTCOME && task->ordered.job != ORDERED_VERSION;
+    task->ordered.writes = !reads && task->ordered.job != ORDERED_OUTCOME && task->ordered.job != ORDERED_VERSION &&
+                           task->ordered.job != ORDERED_FATE;
     if (!several) return false;
     if (task->origin == TASK_OF_CALL) {
         resp_write_error(&task->reply, "UNAVAILABLE the nodes do not agree yet which table the key belongs to; nothing "
@@ -576,7 +596,7 @@ static bool read_ask(struct task *task, struct reader *r)
     task->ordered.id = read_bytes(r);
     uint8_t version = read_u8(r);
     uint64_t count = read_varint(r);
-    if (r->failed || flags > (ASK_THROUGH_LOG | ASK_RULE) || job > ORDERED_ENTRY || (version != 2 && version != 3))
+    if (r->failed || flags > (ASK_THROUGH_LOG | ASK_RULE) || job >= ORDERED_JOBS_END || (version != 2 && version != 3))
         return false;
     if (count == 0 || count > reader_left(r) || task->ordered.id.length > MACHINE_ID_BYTES_MAX) return false;
     task->args = arena_alloc(&task->arena, count * sizeof *task->args);

@@ -188,6 +188,11 @@ static void say_unreadable(const struct shard *s, const char *what, struct buffe
     if (s->open_status == STATUS_VERSION) {
         buffer_append_format(error, "; another version of Meridian wrote it: start this folder with that version");
     }
+    if (s->open_status == STATUS_LIMIT) {
+        buffer_append_format(error,
+                             "; the nodes of the cluster file can't satisfy a table's DURABILITY any more: start "
+                             "with the regions, zones and tags that it was created with");
+    }
 }
 
 static enum status open_store(struct shard *s, struct buffer *error)

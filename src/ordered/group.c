@@ -336,6 +336,21 @@ bool group_read_at_once(struct group *g, struct group_now now)
 
 /* ---- facts ---- */
 
+bool group_may_meet_lock(const struct group *g)
+{
+    return machine_transactions_count(g->machine) > 0 || g->locks_index > g->applied;
+}
+
+/* A leader that serves reads has an entry of its own term on a majority, and no later leader is known there: whoever
+ * has the proposal, and not this log, can't be elected any more. */
+enum group_fate group_fate_of(const struct group *g, uint64_t term, uint64_t index)
+{
+    uint64_t here = raft_term_at(g->raft, index);
+    if (here == term) return index <= g->applied ? GROUP_FATE_DONE : GROUP_FATE_UNKNOWN;
+    if (index <= raft_base_index(g->raft) && here == 0) return GROUP_FATE_UNKNOWN;
+    return GROUP_FATE_REPLACED;
+}
+
 bool group_is_leader(const struct group *g)
 {
     return raft_is_leader(g->raft);

@@ -118,6 +118,15 @@ enum group_outcome group_read(struct group *g, uint64_t token, struct group_now 
 /* Can a read be served by the leader's lease, without asking anybody? Then group_machine() shows what it must show. */
 bool group_read_at_once(struct group *g, struct group_now now);
 /* ---- facts ---- */
+/* May an entry that is proposed now find a key locked when it is applied? */
+bool group_may_meet_lock(const struct group *g);
+enum group_fate {
+    GROUP_FATE_DONE,     /* applied */
+    GROUP_FATE_REPLACED, /* it is not in the log, and never will be */
+    GROUP_FATE_UNKNOWN,  /* it is not committed so far, or had left the log */
+};
+/* What became of a proposal, as a leader sees it whose read was just confirmed. */
+enum group_fate group_fate_of(const struct group *g, uint64_t term, uint64_t index);
 bool group_is_leader(const struct group *g);
 uint16_t group_leader(const struct group *g); /* node number; 0: none known. Fenced: who may know */
 const struct raft *group_raft(const struct group *g);

@@ -62,6 +62,11 @@ static void write_entry(struct buffer *b, const struct raft_entry *entry)
     buffer_append_slice(b, entry->payload);
 }
 
+void group__note_entry(struct group *g, const struct raft_entry *entry)
+{
+    if (entry->kind == RAFT_ENTRY_NORMAL && machine_entry_locks(entry->payload)) g->locks_index = entry->index;
+}
+
 static void log_entry(struct group *g, const struct raft_entry *entry)
 {
     struct group_log_entry place = {.term = entry->term, .kind = entry->kind};
@@ -79,6 +84,7 @@ static void log_entry(struct group *g, const struct raft_entry *entry)
         buffer_deinit(&whole);
     }
     group_log_append(&g->entries, entry->index, &place);
+    group__note_entry(g, entry);
 }
 
 static void persist(struct group *g, const struct raft_effects *e)

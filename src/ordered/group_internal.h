@@ -106,6 +106,7 @@ struct group {
 
     uint64_t applied, apply_to; /* applied here; committed and handed out by raft */
     uint64_t apply_lsn;         /* never goes back */
+    uint64_t locks_index;       /* of the newest entry that locks keys when it is applied */
     uint64_t time_ms;           /* of the newest entry proposed here */
     struct group_fetch *fetch;  /* applying waits for it */
     uint64_t retry_ns;          /* when to try again what failed; 0: nothing did */
@@ -146,6 +147,8 @@ enum group_outcome group__propose(struct group *g, uint64_t token, struct slice 
 /* group_effects.c */
 void group__release_held(struct group *g);
 void group__log_hard_state(struct group *g, const struct raft_hard_state *hard);
+/* It stands in the log from now on. */
+void group__note_entry(struct group *g, const struct raft_entry *entry);
 void group__log_truncation(struct group *g, uint64_t from);
 
 void group__drop_held(struct group *g);

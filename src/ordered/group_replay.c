@@ -125,6 +125,7 @@ static enum status restore_entries(struct group *g, uint64_t applied)
                                    .payload = slice_of(place->replayed, place->replayed_bytes)};
         enum status status = raft_restore_entry(g->raft, &entry);
         if (status != STATUS_OK) return status;
+        group__note_entry(g, &entry);
         memory_free(place->replayed);
         place->replayed = NULL;
     }

@@ -138,6 +138,9 @@ void machine_entry_write(struct buffer *out, const struct machine_entry *entry);
 /* Borrows from `bytes` and `arena`. Returns STATUS_OK, MALFORMED. */
 MUST_USE enum status machine_entry_read(struct slice bytes, struct arena *arena, struct machine_entry *out);
 
+/* Does it lock keys when it is applied? */
+bool machine_entry_locks(struct slice bytes);
+
 /* ---- applying and reading ---- */
 
 enum machine_result {

@@ -45,6 +45,11 @@ void machine_entry_write(struct buffer *out, const struct machine_entry *entry)
     if (has_transaction(entry->kind)) transaction_write(out, &entry->transaction);
 }
 
+bool machine_entry_locks(struct slice bytes)
+{
+    return bytes.length > 0 && bytes.data[0] == MACHINE_ENTRY_PREPARE;
+}
+
 /* A count of things that take at least one byte each: more than there are bytes can't be true. */
 static size_t read_count(struct reader *r, size_t count_max)
 {
