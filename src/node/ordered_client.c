@@ -210,7 +210,8 @@ static bool rule_is_refused(struct client *c, const struct table *table, const s
 {
     const struct commit_rule *own = &table->contract.durability.rule, *asked = &durability->rule;
     bool is_less = commit_rule_covers(own, asked) && !commit_rule_equal(own, asked);
-    if (durability->kind != DURABILITY_LEADER && !is_less) return false;
+    bool leader_is_own = table->contract.durability.kind == DURABILITY_LEADER; /* it alone allows `leader` */
+    if (durability->kind == DURABILITY_LEADER ? leader_is_own : !is_less) return false;
     resp_write_error_format(
         &c->out, "CONTRACT WITH WRITE may ask for more than the DURABILITY of table '%s', not for less", table->name);
     return true;

@@ -93,6 +93,20 @@ static void a_write_that_is_applied_is_done(void **state)
     cluster_free(c);
 }
 
+/* Elsewhere it would promise less than the table does. */
+static void only_a_table_with_durability_leader_takes_write_leader(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_with_table();
+    assert_reply(c, 0, "TABLE CREATE u ENGINE ordered DURABILITY leader PARTITIONS 1", "OK");
+    cluster_wait(c, 5000);
+    assert_reply(c, 0, "WITH WRITE leader SET u:1 x", "OK");
+    assert_reply(c, 0, "WITH WRITE majority SET u:1 y", "OK");
+    assert_reply_begins(c, 0, "WITH WRITE leader SET t:1 x", "-CONTRACT");
+    assert_reply(c, 0, "GET t:1", "\"before\"");
+    cluster_free(c);
+}
+
 /* The cluster file says something else than when the table was created. */
 static void a_rule_that_the_nodes_no_longer_satisfy_keeps_the_node_from_starting(void **state)
 {
@@ -117,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_write_that_was_replaced_never_takes_effect),
         cmocka_unit_test(a_write_that_is_applied_is_done),
+        cmocka_unit_test(only_a_table_with_durability_leader_takes_write_leader),
         cmocka_unit_test(a_rule_that_the_nodes_no_longer_satisfy_keeps_the_node_from_starting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
