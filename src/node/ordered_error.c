@@ -40,9 +40,13 @@ static uint32_t append_away_members(struct partition_slot *slot, struct buffer *
 static void append_who(struct partition_slot *slot, struct buffer *text)
 {
     bool leads = slot->group && group_is_leader(slot->group);
+    size_t before = text->length;
     buffer_append_format(text, " (no answer from: ");
-    uint32_t count = leads ? append_silent_members(slot, text) : append_away_members(slot, text);
-    buffer_append_format(text, "%s)", count ? "" : "nobody in particular");
+    if ((leads ? append_silent_members(slot, text) : append_away_members(slot, text)) == 0) {
+        text->length = before;
+        buffer_append_format(text, " (all its replicas are in contact");
+    }
+    buffer_append_byte(text, ')');
 }
 
 static void finish(struct buffer *text, struct buffer *reply)
@@ -75,7 +79,10 @@ void ordered__reply_failure(struct partition_slot *slot, enum group_outcome outc
 {
     struct buffer text;
     if (outcome == GROUP_TOO_LARGE) {
-        resp_write_error(reply, "ERR the write is too large");
+        resp_write_error_format(reply,
+                                "ERR the write is too large: with its words it must fit into %d MiB, and into a "
+                                "segment of the log",
+                                RAFT_PAYLOAD_BYTES_MAX >> 20);
         return;
     }
     buffer_init(&text, TEXT_BYTES_MAX);

@@ -452,6 +452,17 @@ static bool meets_lock(struct task *task)
     return machine_lock_check(machine, task->args, task->args_count, &answer) == MACHINE_LOCKED;
 }
 
+static void end_refused(struct task *task)
+{
+    enum group_outcome why = task->ordered.refusal;
+    if (why == GROUP_LOCKED || why == GROUP_BUSY) {
+        ordered__reply_failure(task->slot, why, &task->reply);
+    } else {
+        ordered__reply_no_leader(task->slot, &task->reply);
+    }
+    task__finish(task);
+}
+
 static void attempt(struct task *task)
 {
     struct partition_slot *slot = task->slot;
@@ -473,7 +484,9 @@ static void attempt(struct task *task)
         ordered__redirect(task);
     } else {
         struct target target = target_of(slot, is_entry);
-        if (target.kind == TARGET_NONE) {
+        if (target.kind == TARGET_NONE && task->ordered.job == ORDERED_ENTRY) {
+            end_refused(task); /* who asks will ask again, and must know that nothing was sent */
+        } else if (target.kind == TARGET_NONE) {
             park(task);
         } else {
             ask(task, target);
@@ -540,17 +553,6 @@ static bool must_stay(const struct task *task, uint64_t pass)
     return has_no_way(task);
 }
 
-static void end_parked(struct task *task)
-{
-    enum group_outcome why = task->ordered.refusal;
-    if (why == GROUP_LOCKED || why == GROUP_BUSY) {
-        ordered__reply_failure(task->slot, why, &task->reply);
-    } else {
-        ordered__reply_no_leader(task->slot, &task->reply);
-    }
-    task__finish(task);
-}
-
 void ordered__look_at_parked(struct shard *s)
 {
     struct ordered *o = &s->ordered;
@@ -567,7 +569,7 @@ void ordered__look_at_parked(struct shard *s)
         if (task->ordered.arrival > last) break;
         if (s->now.mono_ns >= task->ordered.deadline_ns || slot->table->state == TABLE_DROPPED) {
             unpark(task);
-            end_parked(task);
+            end_refused(task);
             continue;
         }
         bool keeps_order = task->ordered.job != ORDERED_ENTRY;

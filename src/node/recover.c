@@ -346,13 +346,14 @@ static bool read_words(struct request *request, struct recover_work *w)
         end--;
     }
     if (end < 4 || !slice_is_word(request->args[2], "LOST")) {
-        request_refuse_syntax(request);
+        resp_write_error(request->reply, "ERR syntax error: TOPOLOGY RECOVER LOST node [node ...] [CONFIRM]");
         return false;
     }
     for (size_t i = 3; i < end; i++) {
         int node = topology_node_by_id(shard__topology(s), request->args[i]);
         if (node < 0) {
-            resp_write_error(request->reply, "ERR no such node");
+            resp_write_error_format(request->reply, "ERR no such node: '%.*s'; TOPOLOGY NODES lists them",
+                                    (int)request->args[i].length, (const char *)request->args[i].data);
             return false;
         }
         w->lost |= 1ull << node;

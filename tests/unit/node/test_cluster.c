@@ -552,6 +552,27 @@ static void errors_are_in_redis_words(void **state)
     cluster_free(c);
 }
 
+/* Where no group can be asked, nothing was sent: that is known, and told. */
+static void a_transaction_that_reaches_nobody_is_not_done(void **state)
+{
+    (void)state;
+    struct cluster *c = cluster_new(3, 1, 1);
+    assert_reply(c, 0, "TABLE CREATE o ENGINE ordered", "OK");
+    assert_reply(c, 0, "MSET o:a 5 o:b 0 o:c 0 o:d 0", "OK");
+    assert_reply(c, 0, "FAULT CUT r0 r2", "OK");
+    assert_reply(c, 0, "FAULT CUT r1 r2", "OK");
+    cluster_wait(c, 10000);
+    assert_reply_begins(c, 2, "MSET o:a 6 o:b 6 o:c 6 o:d 6", "-UNAVAILABLE a partition of table 'o'");
+    assert_true(cluster_reply_has(c, "nothing was done"));
+    assert_reply_begins(c, 2, "GET o:a", "-UNAVAILABLE no leader of this key");
+    assert_true(cluster_reply_has(c, "no answer from: r0-0 (r0), r1-0 (r1)"));
+    assert_reply(c, 1, "TRANSFER o:a o:b 5", "OK");
+    assert_reply(c, 0, "FAULT HEAL", "OK");
+    cluster_wait(c, 10000);
+    assert_reply(c, 2, "MGET o:a o:b o:c o:d", "[\"0\", \"5\", \"0\", \"0\"]");
+    cluster_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -578,6 +599,7 @@ int main(void)
         cmocka_unit_test(faults_reach_every_node_and_are_gone_after_heal),
         cmocka_unit_test(a_leading_clock_refuses_local_writes),
         cmocka_unit_test(errors_are_in_redis_words),
+        cmocka_unit_test(a_transaction_that_reaches_nobody_is_not_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
