@@ -122,6 +122,8 @@ enum status ordered__open(struct partition_slot *slot, bool joins)
                                   .self = shard__self(s)->number,
                                   .incarnation = s->config.seed,
                                   .joins = joins,
+                                  .cache_bytes = s->config.group_cache_bytes,
+                                  .catch_up_bytes_max = s->config.group_catch_up_bytes_max,
                                   .prng = &s->prng,
                                   .scratch = &s->ordered.effects,
                                   .effects = {slot, ordered__send, ordered__done, role_changed}};

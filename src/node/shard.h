@@ -66,6 +66,7 @@ struct shard_config {
     uint32_t log_segment_bytes;
     uint64_t backlog_bytes_max;
     uint64_t write_back_bytes; /* begin write-backs when the log holds this much that is not written back */
+    uint64_t group_cache_bytes, group_catch_up_bytes_max; /* of each ordered group (group.h); 0: its defaults */
     const char *version;
 };
 

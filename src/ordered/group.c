@@ -15,6 +15,7 @@ enum status group_open(const struct group_config *config, const struct slice met
 {
     struct group *g = memory_zalloc(1, sizeof *g);
     g->config = *config;
+    if (!config->catch_up_bytes_max) g->config.catch_up_bytes_max = GROUP_CATCH_UP_BYTES_MAX;
     g->effects = config->scratch;
     list_init(&g->loads);
     list_init(&g->loaded);
@@ -163,7 +164,7 @@ static void compact(struct group *g)
     if (g->standing != RECOVERY_MEMBER) return;
     uint64_t to = raft_compact_limit(g->raft), wanted = raft_wanted_index(g->raft, g->now.mono_ns);
     if (to > g->flushed_index) to = g->flushed_index;
-    if (to >= wanted && g->entries.bytes <= GROUP_CATCH_UP_BYTES_MAX) to = wanted - 1;
+    if (to >= wanted && g->entries.bytes <= g->config.catch_up_bytes_max) to = wanted - 1;
     if (to > raft_base_index(g->raft)) raft_compact(g->raft, to);
     compact_entries(g, raft_base_index(g->raft));
 }

@@ -76,6 +76,8 @@ struct group_config {
     uint64_t incarnation;          /* another one for each run */
     uint64_t round_trip_ns_max;    /* between members: sets the timeouts */
     bool joins;                    /* unless something is at rest or in the log: others may know us (raft_join.c) */
+    uint64_t cache_bytes;          /* of applied entries kept in memory; 0: raft's default */
+    uint64_t catch_up_bytes_max;   /* 0: GROUP_CATCH_UP_BYTES_MAX */
     struct raft_set members;       /* of a new group; checked by raft_set_check() */
     struct prng *prng;             /* the shard's */
     struct raft_effects *scratch;  /* the shard's; its groups take turns */

@@ -79,6 +79,7 @@ static enum status make_raft(struct group *g)
 {
     struct raft_config config = {0};
     raft_config_defaults(&config, g->config.round_trip_ns_max);
+    if (g->config.cache_bytes) config.cache_bytes = g->config.cache_bytes;
     config.node = g->config.self;
     config.incarnation = g->config.incarnation;
     config.hard = g->hard;

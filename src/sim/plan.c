@@ -159,6 +159,9 @@ static void draw_ordered(struct plan *plan, bool alone)
     /* A transaction, a read of several keys, a chunk of a state need all of their items in memory at once. */
     if (plan->world.memory_bytes_max < ORDERED_MEMORY_BYTES_MIN)
         plan->world.memory_bytes_max += ORDERED_MEMORY_BYTES_MIN;
+    /* Below it entries are read back from the log, and members that lag get snapshots. */
+    if (prng_chance(&p, 1, 3)) plan->world.group_cache_bytes = prng_range(&p, 1, 4000);
+    if (prng_chance(&p, 1, 3)) plan->world.group_catch_up_bytes_max = prng_range(&p, 1, 16) * 1024;
     if (alone) plan->operations = plan->tables_count = 0;
 }
 

@@ -363,6 +363,8 @@ static bool open_shard(struct world_node *n, struct world_shard *s, struct buffe
         .log_segment_bytes = w->config.log_segment_bytes,
         .backlog_bytes_max = w->config.backlog_bytes_max,
         .write_back_bytes = w->config.write_back_bytes,
+        .group_cache_bytes = w->config.group_cache_bytes,
+        .group_catch_up_bytes_max = w->config.group_catch_up_bytes_max,
         .version = "sim",
     };
     struct shard_ports ports = {

@@ -23,6 +23,7 @@ struct world_config {
     uint32_t log_segment_bytes;
     uint64_t backlog_bytes_max;
     uint64_t write_back_bytes;
+    uint64_t group_cache_bytes, group_catch_up_bytes_max; /* 0: as on a server */
     uint64_t disk_bytes_max;
     uint32_t loss_permille; /* of frames, beyond what FAULT says: duplicated and reordered likewise */
     uint32_t duplicate_permille;
