@@ -14,6 +14,7 @@
 #include "sim/history.h"
 
 enum {
+    DOUBTFUL_MAX = 12, /* transfers of a run that may happen at any time: each doubles the worlds to look at */
     TRIES_MAX = 40,
     BATCH_MAX = PLAN_ACCOUNTS + 2,
     KNOWN_LOOKS = 40,
@@ -53,6 +54,7 @@ struct ordered_workload {
     uint64_t next_value;
     uint32_t issued;
     uint32_t issued_to[PLAN_ORDERED_MAX];
+    uint32_t doubtful; /* transfers that are under way or unknown */
     uint32_t active;
 };
 
@@ -233,6 +235,8 @@ static void draw_operation(struct ordered_client *client)
     const struct plan_ordered *t = &load->plan->ordered[op.table];
     op.key = t->kind == LINEAR_BANK ? 0 : draw_key(load, op.table);
     op.kind = draw_kind(&load->prng, t);
+    if (op.kind == ORDERED_TRANSFER && load->doubtful == DOUBTFUL_MAX) op.kind = ORDERED_BALANCES;
+    load->doubtful += op.kind == ORDERED_TRANSFER;
     fill_operation(load, &op);
     op.invoked_ns = world_now_ns(load->world);
     load->issued_to[op.table]++;
@@ -298,6 +302,7 @@ static void return_operation(struct ordered_client *client, enum ordered_outcome
         }
         result = result_of(op, reply);
     }
+    if (op->kind == ORDERED_TRANSFER && outcome != ORDERED_UNKNOWN) load->doubtful--;
     ordered_history_return(load->history, client->operation, outcome, result, world_now_ns(load->world));
 }
 
