@@ -38,7 +38,8 @@ static void ask(struct raft *r)
     r->election_deadline_ns = r->now_ns + r->config.election_timeout_ns / 2;
     for (uint32_t i = 0; i < r->peers_count; i++) {
         const struct raft_peer *peer = &r->peers[i];
-        if (!peer->has_told && counts(raft__kind_of(r, peer->node))) raft__send(r, peer->node, &m);
+        bool is_due = !peer->has_told || peer->is_joining; /* who joined as well may know by now */
+        if (is_due && counts(raft__kind_of(r, peer->node))) raft__send(r, peer->node, &m);
     }
 }
 
