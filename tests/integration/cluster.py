@@ -33,7 +33,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(os.path.abspath(__file__)), 
 MERIDIAN = os.environ.get("MERIDIAN", os.path.join(ROOT, "build", "bin", "meridian"))
 SKIPPED = 77
 
-START_SECONDS = 30
+START_SECONDS = 60
 STOP_SECONDS = 30
 LOG_TAIL_LINES = 40
 PORT_BLOCK = 64
@@ -60,13 +60,13 @@ def wait_until(claim, what, seconds=20, every=0.02):
 
 
 def answers_ping(port):
-    with Connection(port, timeout=2) as connection:
+    with Connection(port, timeout=10) as connection:
         return connection.call("PING") == "PONG"
 
 
 def serves(port):
     """Every partition of the default table answers: a new node first asks its peers what it may have missed."""
-    with Connection(port, timeout=2) as connection:
+    with Connection(port, timeout=10) as connection:
         return len(connection.call("MGET", *["probe-%d" % number for number in range(200)])) == 200
 
 
