@@ -42,7 +42,4 @@ enum { DOT_TEXT_BYTES = 40 };
 /* "<replica in hex>:<counter>", the form in SIBLINGS and conflict ids. */
 void dot_format(struct dot d, char out[DOT_TEXT_BYTES]);
 
-/* What dot_format() writes; hex in lower case only. False, with `out_dot` untouched, for all other text. */
-bool dot_parse(struct slice text, struct dot *out_dot);
-
 #endif

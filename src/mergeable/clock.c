@@ -9,7 +9,7 @@
 
 /* ---- clocks ---- */
 
-void replica__pending_push(struct replica *r, uint64_t lsn, struct dot dot, struct vv *owned_join)
+static void push_pending(struct replica *r, uint64_t lsn, struct dot dot, struct vv *owned_join)
 {
     struct pending_ring *ring = &r->pending;
     if (ring->count == ring->capacity) {
@@ -30,7 +30,7 @@ void replica__count_applied(struct replica *r, struct dot dot, uint64_t lsn)
     vv_raise(&r->applied, dot);
     if (dot.replica != r->id) vv_raise(&r->deps, dot);
     r->last_lsn = lsn;
-    replica__pending_push(r, lsn, dot, NULL);
+    push_pending(r, lsn, dot, NULL);
 }
 
 void replica__adopt_clock(struct replica *r, const struct vv *clock, uint64_t lsn)
@@ -48,7 +48,7 @@ void replica__adopt_clock(struct replica *r, const struct vv *clock, uint64_t ls
     vv_init(join);
     vv_copy(join, clock);
     r->last_lsn = lsn;
-    replica__pending_push(r, lsn, (struct dot){0, 0}, join);
+    push_pending(r, lsn, (struct dot){0, 0}, join);
 }
 
 bool replica__settle_pending(struct replica *r, uint64_t durable_lsn)

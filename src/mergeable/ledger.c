@@ -56,7 +56,7 @@ static uint64_t get_u64(const uint8_t *in)
     return value;
 }
 
-void replica__ledger_key(const struct ledger_place *place, uint8_t out[LEDGER_KEY_BYTES])
+static void make_item_key(const struct ledger_place *place, uint8_t out[LEDGER_KEY_BYTES])
 {
     put_u64(out, place->key_hash);
     put_u64(out + 8, place->dot.replica);
@@ -81,7 +81,7 @@ uint64_t replica__column_hash(struct slice column)
 struct store_item *ledger_find(struct replica *r, const struct ledger_place *place)
 {
     uint8_t key[LEDGER_KEY_BYTES];
-    replica__ledger_key(place, key);
+    make_item_key(place, key);
     struct slice k = slice_of(key, sizeof key);
     return store_find(r->ledger, k, hash_bytes(k, 0));
 }
@@ -168,7 +168,7 @@ static void put_entry(struct replica *r, struct store_item *item, struct slice b
 static struct store_item *insert_entry(struct replica *r, const struct ledger_place *place)
 {
     uint8_t key[LEDGER_KEY_BYTES];
-    replica__ledger_key(place, key);
+    make_item_key(place, key);
     struct slice k = slice_of(key, sizeof key);
     ledger_index_add(&r->ledger_keys, place);
     replica__account_ledger(r, place->dot, 1);

@@ -61,14 +61,14 @@ static void forget_sent(struct position *at)
     at->sent_bytes = at->acked_bytes;
 }
 
-uint64_t replica__in_flight(const struct replica *r, const struct peer *p)
+static uint64_t bytes_in_flight(const struct replica *r, const struct peer *p)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < r->origins_count; i++) bytes += p->positions[i].sent_bytes - p->positions[i].acked_bytes;
     return bytes;
 }
 
-uint64_t replica__backlog(struct replica *r, struct peer *p, uint64_t *out_items)
+static uint64_t backlog_of(struct replica *r, struct peer *p, uint64_t *out_items)
 {
     uint64_t bytes = 0, items = 0;
     for (uint32_t i = 0; i < r->origins_count; i++) {
@@ -157,7 +157,7 @@ static bool pump_origin(struct replica *r, struct peer *p, uint32_t index)
 #else
     uint64_t durable = vv_get(&r->durable, o->replica);
 #endif
-    uint64_t in_flight = replica__in_flight(r, p);
+    uint64_t in_flight = bytes_in_flight(r, p);
     while (at->sent < durable && in_flight < REPLICA_WINDOW_BYTES_MAX) {
         uint64_t counter = at->sent + 1;
         const struct delta_entry *entry = delta_log_find(&o->deltas, counter);
@@ -262,7 +262,7 @@ static void check_backlog(struct replica *r, struct peer *p)
         if (p->reported && !replica__lacks_trimmed(r, p, false)) log_mark(r, p, false);
         return;
     }
-    if (replica__backlog(r, p, NULL) <= r->config.backlog_bytes_max) return;
+    if (backlog_of(r, p, NULL) <= r->config.backlog_bytes_max) return;
     if (p->copy.active) replica__copy_end(p); /* it can't keep up even so: begin anew when it can */
     if (!p->marked) log_mark(r, p, true);
 }
@@ -274,7 +274,7 @@ static void check_resend(struct replica *r, struct peer *p)
     uint64_t wait = MILLISECONDS(RESEND_MS_MIN);
     if (wait < 3 * p->round_trip_ns) wait = 3 * p->round_trip_ns;
     if (p->resend_wait_ns < wait) p->resend_wait_ns = wait;
-    if (replica__in_flight(r, p) == 0 || r->now.mono_ns - p->progress_ns < p->resend_wait_ns) return;
+    if (bytes_in_flight(r, p) == 0 || r->now.mono_ns - p->progress_ns < p->resend_wait_ns) return;
     for (uint32_t i = 0; i < r->origins_count; i++) forget_sent(&p->positions[i]);
     node_clock_forget_exceptions(&p->clock); /* what it buffered may be gone too */
     p->progress_ns = r->now.mono_ns;

@@ -235,7 +235,6 @@ void replica__wait_read_done(void *user, enum status status, struct slice payloa
 void replica__wait_fetch_done(void *user, enum status status);
 
 /* clock.c */
-void replica__pending_push(struct replica *r, uint64_t lsn, struct dot dot, struct vv *owned_join);
 void replica__count_applied(struct replica *r, struct dot dot, uint64_t lsn);
 void replica__adopt_clock(struct replica *r, const struct vv *clock, uint64_t lsn); /* the join of P3 */
 /* Fold what is durable by now into the durable clock. Returns true if it grew. */
@@ -263,8 +262,6 @@ bool replica__has_waiting(const struct replica *r);
 
 /* peers.c */
 void replica__settle(struct replica *r, struct peer *p, uint32_t origin_index);
-uint64_t replica__in_flight(const struct replica *r, const struct peer *p);
-uint64_t replica__backlog(struct replica *r, struct peer *p, uint64_t *out_items);
 void replica__pump(struct replica *r, struct peer *p);
 void replica__trim(struct replica *r);
 void replica__check_peers(struct replica *r); /* resend, relay, backlog bound, copies */
@@ -278,7 +275,6 @@ void replica__send_report(struct replica *r, struct peer *p, bool want_reply);
 void replica__send_due_reports(struct replica *r);
 void replica__check_joining(struct replica *r);
 void replica__note_owed(struct replica *r, struct peer *p, bool owes_copy);
-bool replica__wants_reports(const struct replica *r, const struct peer *p);
 
 /* copy_source.c */
 bool replica__copy_is_due(struct replica *r, struct peer *p); /* the peer lacks what only a copy of ours will bring */
@@ -332,7 +328,6 @@ void replica__expire(struct replica *r);
 /* ledger.c */
 extern const struct store_object_functions replica__ledger_functions;
 enum { LEDGER_KEY_BYTES = 32 };
-void replica__ledger_key(const struct ledger_place *place, uint8_t out[LEDGER_KEY_BYTES]);
 bool replica__ledger_key_read(struct slice item_key, struct ledger_place *out);
 /* Begin fetching the cold entries that a restore mark names. True when one is on its way: apply the mark later. */
 bool replica__ledger_mark_is_cold(struct replica *r, const struct write *w, uint64_t hash);

@@ -52,7 +52,7 @@ void replica__send_report(struct replica *r, struct peer *p, bool want_reply)
 }
 
 /* Is there anything that a report, to or from this peer, would still settle? */
-bool replica__wants_reports(const struct replica *r, const struct peer *p)
+static bool wants_reports(const struct replica *r, const struct peer *p)
 {
     if (!p->told || p->owes_copy || r->garbage_count > 0 || r->join == JOIN_ASKING || p->marked) return true;
     return !vv_equal(&p->clock.base, &r->durable);
@@ -64,7 +64,7 @@ void replica__send_due_reports(struct replica *r)
         struct peer *p = &r->peers[i];
         if (!p->connected) continue;
         uint64_t since = r->now.mono_ns - p->report_ns;
-        if (!replica__wants_reports(r, p)) {
+        if (!wants_reports(r, p)) {
             p->unsettled_ns = 0;
         } else if (p->unsettled_ns == 0) {
             p->unsettled_ns = r->now.mono_ns;

@@ -200,7 +200,7 @@ void element_scan_reply(struct request *request, const struct element_scan *scan
 
 /* ---- random picks ---- */
 
-struct prng *request_prng(const struct request *request)
+static struct prng *prng_of(const struct request *request)
 {
     return &request->shard->prng;
 }
@@ -253,7 +253,7 @@ static void draw_few(struct prng *prng, uint64_t total, struct random_picks *pic
 void random_picks_draw(struct request *request, uint64_t total, uint64_t count, bool repeated, struct random_picks *out)
 {
     ASSERT(repeated ? total > 0 : count <= total);
-    struct prng *prng = request_prng(request);
+    struct prng *prng = prng_of(request);
     *out = (struct random_picks){.count = count};
     out->picks = arena_alloc(request->arena, count * sizeof *out->picks);
     out->results = arena_alloc(request->arena, count * sizeof *out->results);

@@ -86,8 +86,6 @@ void element_scan_reply(struct request *request, const struct element_scan *scan
 
 /* ---- random picks: SRANDMEMBER, SPOP, HRANDFIELD ---- */
 
-struct prng *request_prng(const struct request *request); /* the shard's */
-
 /* More than RANDOM_PICKS_MAX repeated ones are not. False: the error is replied. */
 MUST_USE bool request_picks_allowed(struct request *request, int64_t wanted);
 

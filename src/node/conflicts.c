@@ -144,7 +144,8 @@ static int compare_rows(const void *a, const void *b)
     return slice_compare(x->id, y->id);
 }
 
-void conflicts__sort(struct conflict_list *list)
+/* Newest first, each once, at most `wanted`. */
+static void sort_rows(struct conflict_list *list)
 {
     if (list->count) qsort(list->rows, list->count, sizeof *list->rows, compare_rows);
     uint32_t kept = 0;
@@ -159,7 +160,7 @@ void conflicts__sort(struct conflict_list *list)
 static void add_row(struct conflict_list *list, struct arena *arena, const struct conflict_row *row)
 {
     if (!list->rows) list->rows = arena_alloc(arena, 2 * (size_t)list->wanted * sizeof *list->rows);
-    if (list->count == 2 * list->wanted) conflicts__sort(list);
+    if (list->count == 2 * list->wanted) sort_rows(list);
     list->rows[list->count++] = copy_row(arena, row);
 }
 
@@ -366,7 +367,7 @@ static void serve_part_done(struct task *task)
         task__finish(task);
         return;
     }
-    conflicts__sort(&w->list);
+    sort_rows(&w->list);
     write_varint(b, w->list.count);
     for (uint32_t i = 0; i < w->list.count && b->length < ANSWER_BYTES_MAX; i++) write_row(b, &w->list.rows[i]);
     task__finish(task);
@@ -481,7 +482,7 @@ static void ask_complete(struct task *task)
         task__finish(task);
         return;
     }
-    conflicts__sort(&w->sum.list);
+    sort_rows(&w->sum.list);
     for (uint32_t i = 0; i < w->sum.counts_used; i++) count += w->sum.counts[i].count;
     w->write(task, &w->sum.list, count);
     task__finish(task);

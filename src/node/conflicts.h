@@ -18,8 +18,6 @@ struct conflict_list {
     uint32_t wanted;
 };
 
-void conflicts__sort(struct conflict_list *list); /* newest first, each once, at most `wanted` */
-
 /* The row of an entry in a mergeable table's ledger (`id` names it), and of one in a group's (`id` is written). Borrows
  * from all three. */
 struct conflict_row conflicts__row_of_entry(const struct partition_slot *slot, const struct ledger_entry *entry,

@@ -59,6 +59,5 @@ MUST_USE bool recover__read_row(struct reader *r, struct recover_row *out);
 
 /* recover_report.c */
 void recover__report(struct task *task, const struct recover_work *w);
-void recover__append_nodes(struct shard *s, const uint16_t *numbers, uint32_t count, struct buffer *out);
 
 #endif

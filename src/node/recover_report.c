@@ -5,7 +5,7 @@
 
 enum { TEXT_BYTES_MAX = 4096, REPORT_FIELDS = 9 };
 
-void recover__append_nodes(struct shard *s, const uint16_t *numbers, uint32_t count, struct buffer *out)
+static void append_nodes(struct shard *s, const uint16_t *numbers, uint32_t count, struct buffer *out)
 {
     const struct topology *t = shard__topology(s);
     for (uint32_t i = 0; i < count; i++) {
@@ -23,7 +23,7 @@ static void write_nodes(struct shard *s, struct buffer *b, const char *name, con
 {
     struct buffer text;
     buffer_init(&text, TEXT_BYTES_MAX);
-    recover__append_nodes(s, numbers, count, &text);
+    append_nodes(s, numbers, count, &text);
     write_name(b, name);
     resp_write_bulk(b, buffer_slice(&text));
     buffer_deinit(&text);
@@ -46,7 +46,7 @@ static void write_missing(struct shard *s, struct buffer *b, const struct recove
     if (group->verdict.may_be_missing) {
         buffer_append_format(&text, "writes acknowledged after position %llu.%llu by ",
                              (unsigned long long)start->last_term, (unsigned long long)start->last_index);
-        recover__append_nodes(s, group->verdict.gone, group->verdict.gone_count, &text);
+        append_nodes(s, group->verdict.gone, group->verdict.gone_count, &text);
         buffer_append_format(&text, " alone");
     } else {
         buffer_append_format(&text, "nothing");

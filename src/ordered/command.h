@@ -131,7 +131,6 @@ void reply_ok(struct call *call);
 void reply_null(struct call *call);
 void reply_integer(struct call *call, int64_t value);
 void reply_bulk(struct call *call, struct slice s);
-void reply_invalid_expire(struct call *call);
 
 /* False: the error is replied. */
 MUST_USE bool arg_integer(struct call *call, size_t index, int64_t *out_value);
@@ -169,7 +168,6 @@ struct slice long_double_text(long double value, char out[NUMBER_TEXT_BYTES]);
 struct member **ranked_members(struct call *call, const struct value *v, uint32_t first, uint32_t count, bool reversed);
 /* Names, with their scores if wanted: pairs under RESP3 if `nested`, else flat. */
 void reply_ranked(struct call *call, struct member *const *members, uint32_t count, bool with_scores, bool nested);
-void reply_score(struct call *call, double score);
 
 /* ---- elements: scans and random picks (command_elements.c) ---- */
 

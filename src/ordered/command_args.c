@@ -41,7 +41,7 @@ void reply_bulk(struct call *call, struct slice s)
     resp_write_bulk(call->reply, s);
 }
 
-void reply_invalid_expire(struct call *call)
+static void reply_invalid_expire(struct call *call)
 {
     resp_write_error_format(call->reply, "ERR invalid expire time in '%s' command", call->command->name);
 }

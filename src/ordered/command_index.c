@@ -49,13 +49,6 @@ const struct machine_command *machine_command_find(struct slice word)
     }
 }
 
-void machine_command_visit(void (*visit)(void *user, const struct machine_command *command), void *user)
-{
-    for (size_t g = 0; g < GROUPS_COUNT; g++) {
-        for (size_t i = 0; i < groups[g]->count; i++) visit(user, &groups[g]->commands[i]);
-    }
-}
-
 /* ---- keys ---- */
 
 /* A count that makes no sense gives no keys: the command itself refuses it before it looks at any. */

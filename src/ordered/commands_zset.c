@@ -17,7 +17,7 @@ struct member **ranked_members(struct call *call, const struct value *v, uint32_
     return members;
 }
 
-void reply_score(struct call *call, double score)
+static void reply_score(struct call *call, double score)
 {
     resp_write_double(call->reply, call->resp_version, score);
 }

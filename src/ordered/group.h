@@ -105,7 +105,6 @@ void group_on_node_heard(struct group *g, uint16_t node, struct group_now now);
 void group_on_node_lost(struct group *g, uint16_t node, struct group_now now);
 /* A leader: let the best other voter lead. False: it does not lead, or nobody in contact could take over. */
 bool group_hand_over(struct group *g, struct group_now now);
-bool group_has_work(const struct group *g); /* something stands still that goes on without an event */
 
 /* ---- client work ---- */
 /* Put an entry (machine_entry_write()) into the log. With `rule` (copied; NULL: none) done() waits until the members

@@ -334,10 +334,3 @@ uint64_t machine_flushed_lsn(const struct machine *m)
 {
     return store_partition_flushed_lsn(m->homes[m->old_home_waits ? 1 - m->live : m->live].partition);
 }
-
-uint64_t machine_dirty_count(const struct machine *m)
-{
-    uint64_t count = store_partition_dirty_count(m->homes[m->live].partition);
-    if (m->install.active) count += store_partition_dirty_count(m->homes[1 - m->live].partition);
-    return count;
-}

@@ -92,7 +92,6 @@ MUST_USE bool machine_command_check(const struct machine_command *command, const
 /* Visit the positions of the keys; the arguments passed the check. */
 void machine_command_keys(const struct machine_command *command, const struct slice *args, size_t args_count,
                           void (*visit)(void *user, size_t index), void *user);
-void machine_command_visit(void (*visit)(void *user, const struct machine_command *command), void *user);
 
 /* ---- entries ---- */
 
@@ -270,9 +269,6 @@ MUST_USE bool machine_hold_id_read(struct slice id, uint64_t *out_table, uint16_
 bool machine_write_back(struct machine *m, uint64_t applied_lsn); /* store_write_back() */
 uint64_t machine_flushed_lsn(const struct machine *m);            /* of the home in use; an older home in its place
                                                                       holds the log as before */
-
-/* Items not written back yet, of a state being installed too. */
-uint64_t machine_dirty_count(const struct machine *m);
 
 /* ---- snapshots, sending: the state as of the position applied when it began, while the machine goes on ----
  *

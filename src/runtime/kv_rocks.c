@@ -54,11 +54,6 @@ struct kv_port kv_rocks_port(struct kv_rocks *k)
     return (struct kv_port){.world = k, .iterate = port_iterate, .submit = port_submit};
 }
 
-uint64_t kv_rocks_memory_bytes(const struct kv_rocks *k)
-{
-    return rocks_memory_bytes(k->rocks);
-}
-
 void kv_rocks_close(struct kv_rocks *k)
 {
     if (!k) return;

@@ -13,7 +13,6 @@ struct kv_rocks;
 struct kv_rocks *kv_rocks_open(uv_loop_t *loop, const char *folder,
                                void (*done)(void *user, struct kv_request *request), void *user, char **out_error);
 struct kv_port kv_rocks_port(struct kv_rocks *k);
-uint64_t kv_rocks_memory_bytes(const struct kv_rocks *k);
 void kv_rocks_close(struct kv_rocks *k);
 
 #endif

@@ -81,11 +81,6 @@ void worker_submit(struct worker *w, void *job)
     pthread_mutex_unlock(&w->mutex);
 }
 
-uint64_t worker_pending(const struct worker *w)
-{
-    return atomic_load(&w->submitted) - w->handed_back;
-}
-
 static void on_closed(uv_handle_t *handle)
 {
     struct worker *w = handle->data;

@@ -19,7 +19,6 @@ struct worker_functions {
  * run. */
 struct worker *worker_start(uv_loop_t *loop, const struct worker_functions *functions);
 void worker_submit(struct worker *w, void *job); /* from the loop's thread only */
-uint64_t worker_pending(const struct worker *w); /* submitted, not yet handed back */
 void worker_stop(struct worker *w); /* joins the thread; jobs that wait are executed, none is handed back */
 
 #endif

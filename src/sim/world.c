@@ -67,14 +67,14 @@ static int32_t fault_skew_ms(const struct world_node *n)
     return 0;
 }
 
-uint64_t world_wall_ms(const struct world *w, uint8_t node)
+static uint64_t wall_ms_of(const struct world *w, uint8_t node)
 {
     const struct world_node *n = &w->nodes[node];
     int64_t skew = (int64_t)n->skew_ms + fault_skew_ms(n);
     return (uint64_t)((int64_t)(w->config.start_wall_ms + w->schedule.now_ns / 1000000) + skew);
 }
 
-uint64_t world_mono_ns(const struct world *w, uint8_t node)
+static uint64_t mono_ns_of(const struct world *w, uint8_t node)
 {
     int64_t now = (int64_t)w->schedule.now_ns;
     return (uint64_t)(now + now * w->config.drift_ppm[node] / PPM);
@@ -150,7 +150,7 @@ static void end_iteration(struct world_shard *s)
 {
     struct world *w = s->world;
     struct world_node *n = &w->nodes[s->node];
-    shard_set_now(s->shard, world_wall_ms(w, s->node), world_mono_ns(w, s->node));
+    shard_set_now(s->shard, wall_ms_of(w, s->node), mono_ns_of(w, s->node));
     uint64_t next = shard_end_iteration(s->shard);
     if (n->stopping) schedule_at(&w->schedule, w->schedule.now_ns, end_if_stopped, n, n->generation);
     if (w->watcher) w->watcher(w->watcher_user, s->node, s->shard, false);
@@ -188,7 +188,7 @@ void world__touch(struct world_shard *s)
 {
     struct world *w = s->world;
     ASSERT(s->shard);
-    shard_set_now(s->shard, world_wall_ms(w, s->node), world_mono_ns(w, s->node));
+    shard_set_now(s->shard, wall_ms_of(w, s->node), mono_ns_of(w, s->node));
     if (s->iteration_due) return;
     s->iteration_due = true;
     schedule_at(&w->schedule, w->schedule.now_ns + prng_range(&w->prng, ITERATION_NS_MIN, ITERATION_NS_MAX), iteration,
@@ -381,7 +381,7 @@ static bool open_shard(struct world_node *n, struct world_shard *s, struct buffe
         .log_line = port_log_line,
     };
     enum status status =
-        shard_open(&config, &ports, world_wall_ms(w, n->index), world_mono_ns(w, n->index), &s->shard, out_error);
+        shard_open(&config, &ports, wall_ms_of(w, n->index), mono_ns_of(w, n->index), &s->shard, out_error);
     s->wake_ns = UINT64_MAX;
     s->iteration_due = s->wake_missed = false;
     if (status == STATUS_OK && w->watcher) w->watcher(w->watcher_user, n->index, s->shard, true);
@@ -552,11 +552,6 @@ void world_watch(struct world *w, world_watcher watcher, void *user)
 {
     w->watcher = watcher;
     w->watcher_user = user;
-}
-
-struct prng *world_prng(struct world *w)
-{
-    return &w->prng;
 }
 
 const struct topology *world_topology(const struct world *w)

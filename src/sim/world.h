@@ -41,7 +41,6 @@ uint64_t world_now_ns(const struct world *w);          /* virtual time since the
 void world_run_until(struct world *w, uint64_t at_ns); /* plays every event up to and including that time */
 /* Call `action` at that time; for workloads and schedules. */
 void world_at(struct world *w, uint64_t at_ns, schedule_action action, void *user, uint64_t argument);
-struct prng *world_prng(struct world *w);                     /* the one source of chance, drawn from the seed */
 const struct topology *world_topology(const struct world *w); /* borrowed; as it was configured */
 /* Called with each shard that was just opened from its disk (`starts`), and after each iteration of one: for checkers
  * that watch while the run goes on. */
@@ -65,8 +64,6 @@ bool world_node_is_full(const struct world *w, uint8_t node);
 bool world_node_is_running(const struct world *w, uint8_t node);
 uint8_t world_node_shards(const struct world *w, uint8_t node);
 struct shard *world_shard(struct world *w, uint8_t node, uint8_t shard); /* NULL while down */
-uint64_t world_wall_ms(const struct world *w, uint8_t node);
-uint64_t world_mono_ns(const struct world *w, uint8_t node); /* its monotonic clock, which may drift */
 
 /* ---- network ---- */
 void world_cut(struct world *w, uint8_t from, uint8_t to, bool cut); /* one direction */
