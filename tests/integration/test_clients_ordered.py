@@ -20,7 +20,7 @@ class Servers(test_clients.Servers):
     def cluster(self, start=True, **options):
         made = super().cluster(start=False, **options)
         with open(made.config, "a", encoding="utf-8") as file:
-            # One group, as whoever moves a plain Redis here would say: what MSET and MULTI touch is one entry of one log.
+            # One group, as who moves a plain Redis here would say: what MSET and MULTI touch is an entry of one log.
             file.write("default: {engine: ordered, partitions: 1}\n")
         return made.start()
 
