@@ -23,6 +23,7 @@ struct lab_real {
     pid_t pids[TOPOLOGY_NODES_MAX]; /* 0: it does not run */
     uint64_t begin_ns;              /* of the play, on our clock */
     uint64_t scenario_ns, real_ns;  /* the same moment on both, at the last wait */
+    uint64_t bytes_before_crashes;  /* sent by nodes until they were killed */
     struct lab_real__ask asks[LAB_REAL_ASKS_MAX];
 };
 

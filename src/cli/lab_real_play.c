@@ -140,9 +140,25 @@ static void await(void *world, uint64_t timeout_ns, play_replied replied, void *
 
 /* ---- nodes ---- */
 
+/* What a node has sent to all others, as it counts since its start: with one node a region that crosses regions. */
+static uint64_t sent_by(const struct lab_real *real, uint32_t node)
+{
+    static const char *const words[] = {"INFO"};
+    struct local_reply reply;
+    uint64_t sent = 0;
+    if (real->pids[node] <= 0) return 0;
+    if (!local_ask(&real->topology.nodes[node].resp, words, 1, INFO_TIMEOUT_MS, &reply) ||
+        !slice_to_u64(local_info_field(reply.value.text, "peer_bytes_sent"), &sent))
+        sent = 0;
+    local_reply_deinit(&reply);
+    return sent;
+}
+
 static void crash(void *world, uint8_t node)
 {
-    lab_real__crash(world, node);
+    struct lab_real *real = world;
+    real->bytes_before_crashes += sent_by(real, node); /* its count begins anew */
+    lab_real__crash(real, node);
 }
 
 static bool restart(void *world, uint8_t node)
@@ -156,21 +172,11 @@ static bool is_running(void *world, uint8_t node)
     return real->pids[node] > 0;
 }
 
-/* Every node counts what it sends to all others: with one node a region that is what crosses between regions. */
 static uint64_t bytes_sent(void *world)
 {
-    struct lab_real *real = world;
-    static const char *const words[] = {"INFO"};
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < real->topology.nodes_count; i++) {
-        struct local_reply reply;
-        uint64_t sent = 0;
-        if (real->pids[i] <= 0) continue;
-        if (local_ask(&real->topology.nodes[i].resp, words, 1, INFO_TIMEOUT_MS, &reply) &&
-            slice_to_u64(local_info_field(reply.value.text, "peer_bytes_sent"), &sent))
-            bytes += sent;
-        local_reply_deinit(&reply);
-    }
+    const struct lab_real *real = world;
+    uint64_t bytes = real->bytes_before_crashes;
+    for (uint32_t i = 0; i < real->topology.nodes_count; i++) bytes += sent_by(real, i);
     return bytes;
 }
 
