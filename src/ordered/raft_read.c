@@ -59,9 +59,6 @@ uint64_t raft__lease_until_ns(const struct raft *r)
     if (r->role != RAFT_LEADER || r->lease_void || r->config.clock_drift_ppm_max == 0) return 0;
     uint64_t sent_ns = raft_quorum_majority(&r->quorum, sent_answered_of, r);
     if (sent_ns == 0) return 0;
-#ifdef PLANTED_BUG_LEASE_WITHOUT_END
-    return UINT64_MAX;
-#endif
     return raft_lease_end_ns(sent_ns, r->config.election_timeout_ns, r->config.clock_drift_ppm_max);
 }
 
@@ -94,11 +91,7 @@ void raft__confirm_reads(struct raft *r)
 {
     if (r->role != RAFT_LEADER || r->reads_count == 0 || !raft_can_read(r)) return;
     assign_indexes(r);
-#ifdef PLANTED_BUG_READ_UNCONFIRMED
-    uint64_t round = raft_quorum_majority(&r->quorum, round_answered_of, r) + r->round;
-#else
     uint64_t round = raft_quorum_majority(&r->quorum, round_answered_of, r);
-#endif
     uint32_t kept = 0;
     for (uint32_t i = 0; i < r->reads_count; i++) {
         if (r->reads[i].round <= round) {

@@ -261,7 +261,8 @@ static bool is_nothing(const struct resp_value *v)
     return v->type == RESP_NULL;
 }
 
-int64_t ordered_number_of(const struct resp_value *v)
+/* A number, a value "v<number>", or nothing: 0. */
+static int64_t number_of(const struct resp_value *v)
 {
     int64_t number;
     if (is_nothing(v)) return 0;
@@ -275,7 +276,7 @@ static int64_t result_of(const struct ordered_operation *op, const struct resp_v
 {
     if (op->kind == ORDERED_SET) return 0;
     if (op->kind == ORDERED_RANGE || op->kind == ORDERED_BALANCES) return reply->type == RESP_ARRAY ? 0 : nonsense;
-    if (op->kind != ORDERED_TRANSFER) return ordered_number_of(reply);
+    if (op->kind != ORDERED_TRANSFER) return number_of(reply);
     if (reply->type != RESP_ARRAY) return nonsense;
     return reply->count == 2 && reply->items[0].type == RESP_INTEGER && reply->items[1].type == RESP_INTEGER;
 }
@@ -297,7 +298,7 @@ static void return_operation(struct ordered_client *client, enum ordered_outcome
     if (outcome == ORDERED_DONE && reply->type != RESP_ERROR) {
         bool has_items = !is_write(op->kind) && op->kind != ORDERED_GET;
         for (size_t i = 0; has_items && i < reply->count; i++) {
-            ordered_history_add_item(load->history, client->operation, ordered_number_of(&reply->items[i]));
+            ordered_history_add_item(load->history, client->operation, number_of(&reply->items[i]));
         }
         result = result_of(op, reply);
     }

@@ -17,9 +17,6 @@ bool ordered_workload_prepare(struct ordered_workload *load, struct buffer *out_
 void ordered_workload_start(struct ordered_workload *load);
 bool ordered_workload_is_done(const struct ordered_workload *load);
 
-/* What a reply to a GET or to a write shows: a number, a value "v<number>", or nothing: 0. INT64_MIN for a reply that
- * no sound server gives. */
-int64_t ordered_number_of(const struct resp_value *v);
 /* After healing: read every key that was used, at every node in turn, into the same history. False when a key is not
  * answered in time; *out_error says which. */
 bool ordered_workload_audit(struct ordered_workload *load, struct buffer *out_error);

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-enum { MS = 1000000, DRIFT_PPM_MAX = 450, ORDERED_MEMORY_BYTES_MIN = 96 * 1024, STANDSTILLS_MIN = 3 };
+enum { MS = 1000000, DRIFT_PPM_MAX = 450, ORDERED_MEMORY_BYTES_MIN = 96 * 1024 };
 
 static const char *const region_names[] = {"us-east", "eu", "apac", "sa"};
 
@@ -131,17 +131,13 @@ static void draw_ordered_tables(struct plan *plan, struct prng *p)
     add_words(t, "INVARIANT min:0");
 }
 
-/* Some pauses, and a few other faults, become long pauses of a node that is cut off meanwhile: a leader that does not
- * know of the next one. */
+/* Some pauses become long ones of a node that is cut off meanwhile: a leader that does not know of the next one. */
 static void draw_standstills(struct plan *plan, struct prng *p)
 {
-    uint32_t nodes = plan->world.topology.nodes_count, every = plan->faults_count / STANDSTILLS_MIN;
     for (uint32_t i = 0; i < plan->faults_count; i++) {
         struct plan_fault *f = &plan->faults[i];
-        bool is_extra = i % every == every - 1; /* whatever it was */
-        if (!is_extra && (f->kind != PLAN_PAUSE || prng_chance(p, 1, 3))) continue;
+        if (f->kind != PLAN_PAUSE || prng_chance(p, 1, 3)) continue;
         f->kind = PLAN_STANDSTILL;
-        if (is_extra) f->a = (uint8_t)prng_below(p, nodes);
         f->end_ns = f->begin_ns + prng_range(p, 3000, 9000) * MS;
         if (f->end_ns > plan->faults_end_ns) plan->faults_end_ns = f->end_ns;
     }

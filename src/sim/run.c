@@ -13,7 +13,6 @@
 #include "sim/checker_ordered.h"
 #include "sim/operators.h"
 #include "sim/ordered_workload.h"
-#include "sim/standstill_reads.h"
 #include "sim/workload.h"
 
 enum { WARM_UP_S = 2, WORK_DEADLINE_S = 900, EXPIRY_S_MAX = 6, CONVERGE_DEADLINE_S = 240 };
@@ -27,7 +26,6 @@ struct run {
     struct workload *load;
     struct ordered_workload *ordered_load; /* NULL: the plan has no ordered tables */
     struct operators *operators;
-    struct standstill_reads *standstill_reads;
     struct raft_watch *watch;
     struct run_report *report;
     bool lost[TOPOLOGY_NODES_MAX]; /* whose disk was wiped */
@@ -314,7 +312,6 @@ static bool prepare(struct run *run)
 static void work_and_judge(struct run *run)
 {
     if (!prepare(run)) return;
-    standstill_reads_start(run->standstill_reads);
     plan_faults(run);
     workload_start(run->load);
     if (run->ordered_load) ordered_workload_start(run->ordered_load);
@@ -351,7 +348,6 @@ static void run_init(struct run *run, const struct plan *plan, struct run_report
     world_watch(run->world, on_iteration, run);
     run->load = workload_new(run->world, plan, &run->history);
     run->operators = operators_new(run->world, plan);
-    run->standstill_reads = standstill_reads_new(run->world, plan, &run->ordered_history);
     if (plan->ordered_count)
         run->ordered_load = ordered_workload_new(run->world, plan, &run->ordered_history, &out->verdict);
 }
@@ -364,7 +360,6 @@ static void run_deinit(struct run *run)
     workload_free(run->load);
     operators_free(run->operators);
     ordered_workload_free(run->ordered_load);
-    standstill_reads_free(run->standstill_reads);
     history_deinit(&run->history);
     ordered_history_deinit(&run->ordered_history);
     raft_watch_free(run->watch);
